@@ -1,0 +1,1 @@
+//! The node agent: pod and container life cycles on simulated machines, behind the runtime port.

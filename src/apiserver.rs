@@ -1,0 +1,1 @@
+//! Kubernetes' API verbs over the store, for all kinds through one generic registry.

@@ -1,0 +1,1 @@
+//! Settings, themes, fleet and manifest files: text to plain typed data with positions.

@@ -1,0 +1,1 @@
+//! Sessions: embedded, joined, served, kubeconfig; and the read-only guard, where writes leave the process.

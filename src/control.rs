@@ -1,0 +1,1 @@
+//! Controllers, one file each: `reconcile(view, key, now) -> Outcome`, level-triggered.

@@ -1,0 +1,3 @@
+//! Parses arguments, composes the parts and runs.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The control plane as a state machine: [`World`](crate::plane) advances everything with `step(now)`.

@@ -1,0 +1,1 @@
+//! Whole clusters in virtual time under a seed: workload, faults, invariants.
