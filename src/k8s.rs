@@ -8,6 +8,11 @@
 //! objects, cheap to clone) and [`op::Op`] (what a controller, the scheduler or a node agent wants
 //! written).
 
+#[expect(
+    clippy::indexing_slicing,
+    reason = "builders write into JSON trees that they made themselves"
+)]
+pub mod build;
 pub mod cluster;
 pub mod columns;
 pub mod key;
@@ -16,9 +21,11 @@ pub mod op;
 pub mod quantity;
 pub mod resource_list;
 pub mod resources;
+pub mod selector;
 pub mod taint;
 
 pub use cluster::{Change, ChangeKind, Cluster};
 pub use key::{Name, ObjectKey, Resource, Revision, Uid};
 pub use object::{Object, ObjectError, OwnerRef};
 pub use op::{Op, Patch, Preconditions, Propagation, Subresource};
+pub use selector::LabelSelector;
