@@ -22,7 +22,9 @@ pub mod quantity;
 pub mod resource_list;
 pub mod resources;
 pub mod selector;
+pub mod status;
 pub mod taint;
+pub mod workload;
 
 pub use cluster::{Change, ChangeKind, Cluster};
 pub use key::{Name, ObjectKey, Resource, Revision, Uid};

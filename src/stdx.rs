@@ -4,4 +4,5 @@
 //! Nothing here knows Kubernetes, and nothing but [`clock`] reads time. Start with [`rng`].
 
 pub mod clock;
+pub mod humanize;
 pub mod rng;

@@ -50,6 +50,8 @@ pub struct PodColumns {
     pub phase: PodPhase,
     /// The `Ready` condition.
     pub ready: bool,
+    /// The `Initialized` condition.
+    pub initialized: bool,
     /// When the `Ready` condition last turned.
     pub ready_since: Option<Timestamp>,
     /// `status.reason`: `Evicted`, `NodeLost`, …
@@ -84,6 +86,8 @@ pub struct ContainerColumns {
     pub role: ContainerRole,
     pub image: Name,
     pub ready: bool,
+    /// Its start-up probe has passed, or it has none and runs.
+    pub started: bool,
     pub restarts: u32,
     pub state: ContainerState,
     /// Why and when its previous instance ended.
@@ -101,6 +105,8 @@ pub enum ContainerState {
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerEnd {
     pub exit_code: i32,
+    /// 0 where no signal ended it.
+    pub signal: i32,
     pub reason: Name,
     pub finished_at: Option<Timestamp>,
 }
@@ -204,6 +210,7 @@ struct ConditionWire {
 struct ContainerStatusWire {
     name: Name,
     ready: bool,
+    started: Option<bool>,
     restart_count: u32,
     state: StateWire,
     last_state: StateWire,
@@ -302,6 +309,7 @@ pub fn pod(json: &[u8]) -> Result<PodColumns, serde_json::Error> {
         },
         phase: status.phase,
         ready: ready.is_some_and(|entry| entry.status == "True"),
+        initialized: condition("Initialized").is_some_and(|entry| entry.status == "True"),
         ready_since: ready.and_then(|entry| entry.last_transition_time),
         reason: status.reason,
         unscheduled,
@@ -385,6 +393,7 @@ fn containers(spec: &PodSpecWire, status: &PodStatusWire) -> Arc<[ContainerColum
                 role,
                 image: container.image.clone(),
                 ready: status.is_some_and(|entry| entry.ready),
+                started: status.is_some_and(|entry| entry.started == Some(true)),
                 restarts: status.map_or(0, |entry| entry.restart_count),
                 state: status.map_or_else(waiting_unknown, |entry| entry.state.to_state()),
                 last_end: status
