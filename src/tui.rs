@@ -1,1 +1,4 @@
 //! The console: `update(model, msg) -> effects`, `present(model, now) -> Screen`, `render(screen) -> cells`.
+
+pub mod diff;
+pub mod pages;

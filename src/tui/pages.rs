@@ -1,0 +1,3 @@
+//! The views. Each page keeps its own selection and position; objects live in the console's cache.
+
+pub mod logs;
