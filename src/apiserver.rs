@@ -1,1 +1,3 @@
 //! Kubernetes' API verbs over the store, for all kinds through one generic registry.
+
+pub mod table;

@@ -1,0 +1,519 @@
+//! Which cell belongs to which column of which resource: one table.
+
+use serde_json::Value;
+
+use super::Row;
+use super::cells::{self, text_at};
+use crate::k8s::Resource;
+
+/// How a cell gets its value.
+#[derive(Clone, Copy)]
+enum Cell {
+    /// The text, number or boolean at a JSON pointer; empty when absent.
+    At(&'static str),
+    /// The same; `<none>` when absent.
+    OrNone(&'static str),
+    /// The same; `<unset>` when absent.
+    OrUnset(&'static str),
+    /// A number at a JSON pointer; 0 when absent.
+    Number(&'static str),
+    /// The length of the list or map at a JSON pointer.
+    Count(&'static str),
+    /// The elements of a list, joined by commas.
+    Joined(&'static str),
+    /// The age of a time stamp.
+    Since(&'static str),
+    /// A label selector in its text form.
+    Selector(&'static str),
+    /// Anything else.
+    By(fn(&Row<'_>) -> Value),
+}
+
+type Cells = &'static [(&'static str, Cell)];
+
+use Cell::{At, By, Count, Joined, Number, OrNone, OrUnset, Selector, Since};
+
+/// Cells that mean the same in every kind.
+const EVERYWHERE: &[(&str, Cell)] = &[
+    ("Name", At("/metadata/name")),
+    ("Age", Since("/metadata/creationTimestamp")),
+    ("Created At", At("/metadata/creationTimestamp")),
+];
+
+/// Cells of the kinds with a pod template.
+const TEMPLATED: &[(&str, Cell)] = &[
+    ("Containers", By(cells::template_containers)),
+    ("Images", By(cells::template_images)),
+    ("Selector", By(cells::template_selector)),
+];
+
+/// Cells of events, in both groups that serve them.
+const EVENT: &[(&str, Cell)] = &[
+    ("Last Seen", By(cells::event_last_seen)),
+    ("Type", At("/type")),
+    ("Reason", At("/reason")),
+    ("Object", By(cells::event_object)),
+    ("Subobject", By(cells::event_subobject)),
+    ("Source", By(cells::event_source)),
+    ("Message", By(cells::event_message)),
+    ("First Seen", By(cells::event_first_seen)),
+    ("Count", By(cells::event_count)),
+];
+
+/// Cells of role bindings, cluster-wide and namespaced.
+const BINDING: &[(&str, Cell)] = &[
+    ("Role", By(cells::binding_role)),
+    ("Users", By(cells::binding_users)),
+    ("Groups", By(cells::binding_groups)),
+    ("ServiceAccounts", By(cells::binding_service_accounts)),
+];
+
+/// `(plural, group, cells)`. Sorted by group, then plural, as the facts are.
+const KINDS: &[(&str, &str, Cells)] = &[
+    ("configmaps", "", &[("Data", By(cells::config_map_data))]),
+    ("endpoints", "", &[("Endpoints", By(cells::endpoints))]),
+    ("events", "", EVENT),
+    ("namespaces", "", &[("Status", At("/status/phase"))]),
+    (
+        "nodes",
+        "",
+        &[
+            ("Status", By(cells::node_status)),
+            ("Roles", By(cells::node_roles)),
+            ("Version", At("/status/nodeInfo/kubeletVersion")),
+            ("Internal-IP", By(cells::node_internal_ip)),
+            ("External-IP", By(cells::node_external_ip)),
+            ("OS-Image", By(cells::node_os_image)),
+            ("Kernel-Version", By(cells::node_kernel)),
+            ("Container-Runtime", By(cells::node_runtime)),
+        ],
+    ),
+    (
+        "persistentvolumeclaims",
+        "",
+        &[
+            ("Status", By(cells::claim_status)),
+            ("Volume", At("/spec/volumeName")),
+            ("Capacity", At("/status/capacity/storage")),
+            ("Access Modes", By(cells::claim_access_modes)),
+            ("StorageClass", At("/spec/storageClassName")),
+            (
+                "VolumeAttributesClass",
+                OrUnset("/spec/volumeAttributesClassName"),
+            ),
+            ("VolumeMode", OrUnset("/spec/volumeMode")),
+        ],
+    ),
+    (
+        "persistentvolumes",
+        "",
+        &[
+            ("Capacity", At("/spec/capacity/storage")),
+            ("Access Modes", By(cells::volume_access_modes)),
+            ("Reclaim Policy", At("/spec/persistentVolumeReclaimPolicy")),
+            ("Status", At("/status/phase")),
+            ("Claim", By(cells::volume_claim)),
+            ("StorageClass", At("/spec/storageClassName")),
+            (
+                "VolumeAttributesClass",
+                OrUnset("/spec/volumeAttributesClassName"),
+            ),
+            ("Reason", At("/status/reason")),
+            ("VolumeMode", OrUnset("/spec/volumeMode")),
+        ],
+    ),
+    (
+        "pods",
+        "",
+        &[
+            ("Ready", By(cells::pod_ready)),
+            ("Status", By(cells::pod_status)),
+            ("Restarts", By(cells::pod_restarts)),
+            ("IP", OrNone("/status/podIP")),
+            ("Node", OrNone("/spec/nodeName")),
+            ("Nominated Node", OrNone("/status/nominatedNodeName")),
+            ("Readiness Gates", By(cells::pod_readiness_gates)),
+        ],
+    ),
+    (
+        "podtemplates",
+        "",
+        &[("Pod Labels", By(cells::template_labels))],
+    ),
+    (
+        "replicationcontrollers",
+        "",
+        &[
+            ("Desired", Number("/spec/replicas")),
+            ("Current", Number("/status/replicas")),
+            ("Ready", Number("/status/readyReplicas")),
+        ],
+    ),
+    (
+        "resourcequotas",
+        "",
+        &[
+            ("Request", By(cells::quota_requests)),
+            ("Limit", By(cells::quota_limits)),
+        ],
+    ),
+    (
+        "secrets",
+        "",
+        &[("Type", At("/type")), ("Data", Count("/data"))],
+    ),
+    ("serviceaccounts", "", &[("Secrets", Count("/secrets"))]),
+    (
+        "services",
+        "",
+        &[
+            ("Type", At("/spec/type")),
+            ("Cluster-IP", OrNone("/spec/clusterIP")),
+            ("External-IP", By(cells::service_external_ip)),
+            ("Port(s)", By(cells::service_ports)),
+            ("Selector", By(cells::service_selector)),
+        ],
+    ),
+    (
+        "mutatingwebhookconfigurations",
+        "admissionregistration.k8s.io",
+        &[("Webhooks", Count("/webhooks"))],
+    ),
+    (
+        "validatingadmissionpolicies",
+        "admissionregistration.k8s.io",
+        &[
+            ("Validations", Count("/spec/validations")),
+            ("ParamKind", By(cells::policy_param_kind)),
+        ],
+    ),
+    (
+        "mutatingadmissionpolicies",
+        "admissionregistration.k8s.io",
+        &[
+            ("Mutations", Count("/spec/mutations")),
+            ("ParamKind", By(cells::policy_param_kind)),
+        ],
+    ),
+    (
+        "validatingadmissionpolicybindings",
+        "admissionregistration.k8s.io",
+        &[
+            ("PolicyName", At("/spec/policyName")),
+            ("ParamRef", OrUnset("/spec/paramRef/name")),
+        ],
+    ),
+    (
+        "mutatingadmissionpolicybindings",
+        "admissionregistration.k8s.io",
+        &[
+            ("PolicyName", At("/spec/policyName")),
+            ("ParamRef", OrUnset("/spec/paramRef/name")),
+        ],
+    ),
+    (
+        "validatingwebhookconfigurations",
+        "admissionregistration.k8s.io",
+        &[("Webhooks", Count("/webhooks"))],
+    ),
+    (
+        "apiservices",
+        "apiregistration.k8s.io",
+        &[
+            ("Service", By(cells::api_service)),
+            ("Available", By(cells::api_service_available)),
+        ],
+    ),
+    (
+        "controllerrevisions",
+        "apps",
+        &[
+            ("Controller", By(cells::controller)),
+            ("Revision", Number("/revision")),
+        ],
+    ),
+    (
+        "daemonsets",
+        "apps",
+        &[
+            ("Desired", Number("/status/desiredNumberScheduled")),
+            ("Current", Number("/status/currentNumberScheduled")),
+            ("Ready", Number("/status/numberReady")),
+            ("Up-to-date", Number("/status/updatedNumberScheduled")),
+            ("Available", Number("/status/numberAvailable")),
+            ("Node Selector", By(cells::template_node_selector)),
+        ],
+    ),
+    (
+        "deployments",
+        "apps",
+        &[
+            ("Ready", By(cells::ready_of_desired)),
+            ("Up-to-date", Number("/status/updatedReplicas")),
+            ("Available", Number("/status/availableReplicas")),
+        ],
+    ),
+    (
+        "replicasets",
+        "apps",
+        &[
+            ("Desired", Number("/spec/replicas")),
+            ("Current", Number("/status/replicas")),
+            ("Ready", Number("/status/readyReplicas")),
+        ],
+    ),
+    (
+        "statefulsets",
+        "apps",
+        &[("Ready", By(cells::ready_of_desired))],
+    ),
+    (
+        "horizontalpodautoscalers",
+        "autoscaling",
+        &[
+            ("Reference", By(cells::autoscaler_reference)),
+            ("Targets", By(cells::autoscaler_targets)),
+            ("MinPods", OrUnset("/spec/minReplicas")),
+            ("MaxPods", Number("/spec/maxReplicas")),
+            ("Replicas", Number("/status/currentReplicas")),
+        ],
+    ),
+    (
+        "cronjobs",
+        "batch",
+        &[
+            ("Schedule", At("/spec/schedule")),
+            ("Timezone", OrNone("/spec/timeZone")),
+            ("Suspend", By(cells::cron_job_suspend)),
+            ("Active", Count("/status/active")),
+            ("Last Schedule", By(cells::cron_job_last_schedule)),
+        ],
+    ),
+    (
+        "jobs",
+        "batch",
+        &[
+            ("Status", By(cells::job_status)),
+            ("Completions", By(cells::job_completions)),
+            ("Duration", By(cells::job_duration)),
+        ],
+    ),
+    (
+        "certificatesigningrequests",
+        "certificates.k8s.io",
+        &[
+            ("SignerName", At("/spec/signerName")),
+            ("Requestor", At("/spec/username")),
+            ("RequestedDuration", OrNone("/spec/expirationSeconds")),
+            ("Condition", By(cells::signing_condition)),
+        ],
+    ),
+    (
+        "leases",
+        "coordination.k8s.io",
+        &[("Holder", At("/spec/holderIdentity"))],
+    ),
+    (
+        "endpointslices",
+        "discovery.k8s.io",
+        &[
+            ("AddressType", At("/addressType")),
+            ("Ports", By(cells::slice_ports)),
+            ("Endpoints", By(cells::slice_endpoints)),
+        ],
+    ),
+    ("events", "events.k8s.io", EVENT),
+    (
+        "flowschemas",
+        "flowcontrol.apiserver.k8s.io",
+        &[
+            ("PriorityLevel", At("/spec/priorityLevelConfiguration/name")),
+            ("MatchingPrecedence", Number("/spec/matchingPrecedence")),
+            (
+                "DistinguisherMethod",
+                OrNone("/spec/distinguisherMethod/type"),
+            ),
+        ],
+    ),
+    (
+        "prioritylevelconfigurations",
+        "flowcontrol.apiserver.k8s.io",
+        &[("Type", At("/spec/type"))],
+    ),
+    (
+        "nodepools",
+        "lab.bayplan.dev",
+        &[
+            ("Machines", Number("/spec/count")),
+            ("Ready", Number("/status/ready")),
+        ],
+    ),
+    (
+        "outages",
+        "lab.bayplan.dev",
+        &[
+            ("Mode", At("/spec/mode")),
+            ("Nodes", Number("/status/nodes")),
+        ],
+    ),
+    (
+        "ingressclasses",
+        "networking.k8s.io",
+        &[
+            ("Controller", At("/spec/controller")),
+            ("Parameters", OrNone("/spec/parameters/name")),
+        ],
+    ),
+    (
+        "ingresses",
+        "networking.k8s.io",
+        &[
+            ("Class", OrNone("/spec/ingressClassName")),
+            ("Hosts", By(cells::ingress_hosts)),
+            ("Address", By(cells::ingress_address)),
+            ("Ports", By(cells::ingress_ports)),
+        ],
+    ),
+    (
+        "ipaddresses",
+        "networking.k8s.io",
+        &[("ParentRef", By(cells::address_parent))],
+    ),
+    (
+        "networkpolicies",
+        "networking.k8s.io",
+        &[("Pod-Selector", Selector("/spec/podSelector"))],
+    ),
+    (
+        "servicecidrs",
+        "networking.k8s.io",
+        &[("CIDRs", Joined("/spec/cidrs"))],
+    ),
+    (
+        "runtimeclasses",
+        "node.k8s.io",
+        &[("Handler", At("/handler"))],
+    ),
+    (
+        "poddisruptionbudgets",
+        "policy",
+        &[
+            ("Min Available", By(cells::budget_min)),
+            ("Max Unavailable", By(cells::budget_max)),
+            ("Allowed Disruptions", Number("/status/disruptionsAllowed")),
+        ],
+    ),
+    ("clusterrolebindings", "rbac.authorization.k8s.io", BINDING),
+    ("rolebindings", "rbac.authorization.k8s.io", BINDING),
+    (
+        "resourceclaims",
+        "resource.k8s.io",
+        &[("State", By(cells::resource_claim_state))],
+    ),
+    (
+        "resourceslices",
+        "resource.k8s.io",
+        &[
+            ("Node", OrNone("/spec/nodeName")),
+            ("Driver", At("/spec/driver")),
+            ("Pool", At("/spec/pool/name")),
+        ],
+    ),
+    (
+        "priorityclasses",
+        "scheduling.k8s.io",
+        &[
+            ("Value", Number("/value")),
+            ("Global-Default", By(cells::priority_global_default)),
+            ("PreemptionPolicy", At("/preemptionPolicy")),
+        ],
+    ),
+    (
+        "csidrivers",
+        "storage.k8s.io",
+        &[
+            ("AttachRequired", By(cells::driver_attach_required)),
+            ("PodInfoOnMount", By(cells::driver_pod_info)),
+            ("StorageCapacity", By(cells::driver_storage_capacity)),
+            ("TokenRequests", OrUnset("/spec/tokenRequests/0/audience")),
+            ("RequiresRepublish", By(cells::driver_republish)),
+            ("Modes", Joined("/spec/volumeLifecycleModes")),
+        ],
+    ),
+    (
+        "csinodes",
+        "storage.k8s.io",
+        &[("Drivers", Count("/spec/drivers"))],
+    ),
+    (
+        "storageclasses",
+        "storage.k8s.io",
+        &[
+            ("Name", By(cells::storage_class_name)),
+            ("Provisioner", At("/provisioner")),
+            ("ReclaimPolicy", At("/reclaimPolicy")),
+            ("VolumeBindingMode", At("/volumeBindingMode")),
+            ("AllowVolumeExpansion", By(cells::allow_expansion)),
+        ],
+    ),
+    (
+        "volumeattachments",
+        "storage.k8s.io",
+        &[
+            ("Attacher", At("/spec/attacher")),
+            ("PV", At("/spec/source/persistentVolumeName")),
+            ("Node", At("/spec/nodeName")),
+            ("Attached", By(cells::attached)),
+        ],
+    ),
+    (
+        "volumeattributesclasses",
+        "storage.k8s.io",
+        &[("DriverName", At("/driverName"))],
+    ),
+];
+
+/// The value of one cell.
+pub(super) fn cell(resource: &Resource, column: &str, row: &Row<'_>) -> Value {
+    let own = KINDS
+        .iter()
+        .find(|(plural, group, _)| *plural == resource.plural && *group == resource.group)
+        .map_or(&[][..], |(_, _, cells)| *cells);
+    let found = [own, EVERYWHERE, TEMPLATED]
+        .iter()
+        .flat_map(|cells| cells.iter())
+        .find(|(name, _)| *name == column);
+    match found {
+        Some((_, cell)) => cell.value(row),
+        None => Value::from(""),
+    }
+}
+
+impl Cell {
+    fn value(self, row: &Row<'_>) -> Value {
+        match self {
+            At(path) => Value::from(text_at(row.json, path)),
+            OrNone(path) => Value::from(or(text_at(row.json, path), "<none>")),
+            OrUnset(path) => Value::from(or(text_at(row.json, path), "<unset>")),
+            Number(path) => Value::from(
+                row.json
+                    .pointer(path)
+                    .and_then(Value::as_i64)
+                    .unwrap_or_default(),
+            ),
+            Count(path) => Value::from(cells::length(row.json.pointer(path))),
+            Joined(path) => Value::from(or(cells::joined(row.json.pointer(path)), "<none>")),
+            Since(path) => Value::from(cells::age(row, path)),
+            Selector(path) => Value::from(cells::selector(row.json.pointer(path))),
+            By(compute) => compute(row),
+        }
+    }
+}
+
+fn or(text: String, otherwise: &str) -> String {
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text
+    }
+}
