@@ -16,6 +16,7 @@ pub mod build;
 pub mod cluster;
 pub mod columns;
 pub mod key;
+pub mod lab;
 pub mod object;
 pub mod op;
 pub mod quantity;

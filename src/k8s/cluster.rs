@@ -19,6 +19,7 @@ pub struct Cluster {
     tables: OrdMap<Resource, Table>,
     owned: OrdMap<Uid, OrdSet<ObjectKey>>,
     on_node: OrdMap<Name, OrdSet<ScopedName>>,
+    uncontrolled_pods: OrdSet<ScopedName>,
     revision: Revision,
 }
 
@@ -146,6 +147,19 @@ impl Cluster {
             .filter_map(move |scoped| table?.get(scoped))
     }
 
+    /// Pods of a namespace that no controller owns: bare ones, and those waiting for adoption.
+    pub fn uncontrolled_pods<'a>(
+        &'a self,
+        namespace: &'a str,
+    ) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
+        let table = self.tables.get(&resources::PODS);
+        let from = (Name::new(namespace), Name::default());
+        self.uncontrolled_pods
+            .range(from..)
+            .take_while(move |(space, _)| space == namespace)
+            .filter_map(move |scoped| table?.get(scoped))
+    }
+
     /// Adds or replaces an object and returns what was there. The revision rises with the object's.
     pub fn insert(&mut self, object: &Arc<Object>) -> Option<Arc<Object>> {
         let scoped = (object.key.namespace.clone(), object.key.name.clone());
@@ -185,6 +199,10 @@ impl Cluster {
                 .or_default()
                 .insert(object.key.clone());
         }
+        if object.pod().is_some() && object.controller().is_none() {
+            let scoped = (object.key.namespace.clone(), object.key.name.clone());
+            self.uncontrolled_pods.insert(scoped);
+        }
         if let Some(node) = object.pod().and_then(|pod| pod.node.as_ref()) {
             let scoped = (object.key.namespace.clone(), object.key.name.clone());
             self.on_node.entry(node.clone()).or_default().insert(scoped);
@@ -202,6 +220,11 @@ impl Cluster {
                     }
                 }
             }
+        }
+        let was_uncontrolled = object.pod().is_some() && object.controller().is_none();
+        if was_uncontrolled && successor.is_none_or(|next| next.controller().is_some()) {
+            let scoped = (object.key.namespace.clone(), object.key.name.clone());
+            self.uncontrolled_pods.remove(&scoped);
         }
         let node = object.pod().and_then(|pod| pod.node.as_ref());
         let next = successor

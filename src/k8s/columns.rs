@@ -2,13 +2,16 @@
 //! once when an object enters. Everything else is decoded from the bytes when one object is looked
 //! at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::key::Name;
+use super::key::{Name, Resource};
 use super::resource_list::{PodResources, Quantities, ResourceList};
+use super::resources;
+use super::selector::LabelSelector;
 use super::taint::Taint;
 
 /// Per-kind columns.
@@ -16,6 +19,8 @@ use super::taint::Taint;
 pub enum Columns {
     Pod(Box<PodColumns>),
     Node(Box<NodeColumns>),
+    /// What a service, a disruption budget or a workload selects pods by.
+    Selector(Box<LabelSelector>),
     #[default]
     None,
 }
@@ -353,6 +358,44 @@ pub fn node(json: &[u8]) -> Result<NodeColumns, serde_json::Error> {
         internal_ip: address.map(|entry| entry.address).unwrap_or_default(),
         kubelet_version: status.node_info.kubelet_version,
     })
+}
+
+/// Kinds whose `spec.selector` is a label selector.
+const SELECTING: [Resource; 6] = [
+    resources::REPLICA_SETS,
+    resources::DEPLOYMENTS,
+    resources::STATEFUL_SETS,
+    resources::DAEMON_SETS,
+    resources::JOBS,
+    resources::POD_DISRUPTION_BUDGETS,
+];
+
+/// Kinds whose `spec.selector` is a plain map of labels; an empty one selects nothing.
+const SELECTING_BY_MAP: [Resource; 2] = [resources::SERVICES, resources::REPLICATION_CONTROLLERS];
+
+/// Reads the pod selector of the kinds that have one; `None` also where it is malformed.
+pub fn selector(resource: &Resource, json: &[u8]) -> Option<LabelSelector> {
+    #[derive(Deserialize)]
+    struct Wire<T> {
+        spec: Spec<T>,
+    }
+    #[derive(Deserialize)]
+    struct Spec<T> {
+        selector: Option<T>,
+    }
+    if SELECTING.contains(resource) {
+        let wire: Wire<LabelSelector> = serde_json::from_slice(json).ok()?;
+        wire.spec.selector
+    } else if SELECTING_BY_MAP.contains(resource) {
+        let wire: Wire<BTreeMap<Name, Name>> = serde_json::from_slice(json).ok()?;
+        let match_labels = wire.spec.selector.filter(|labels| !labels.is_empty())?;
+        Some(LabelSelector {
+            match_labels,
+            match_expressions: Vec::new(),
+        })
+    } else {
+        None
+    }
 }
 
 impl ContainerWire {

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::columns::{self, Columns, NodeColumns, PodColumns};
 use super::key::{Name, ObjectKey, Resource, Revision, Uid};
 use super::resources;
+use super::selector::LabelSelector;
 
 /// An immutable object. Shared as `Arc<Object>`.
 #[derive(Clone, Debug)]
@@ -97,6 +98,8 @@ impl Object {
             Columns::Pod(Box::new(columns::pod(&bytes).map_err(malformed)?))
         } else if resource == resources::NODES {
             Columns::Node(Box::new(columns::node(&bytes).map_err(malformed)?))
+        } else if let Some(selector) = columns::selector(&resource, &bytes) {
+            Columns::Selector(Box::new(selector))
         } else {
             Columns::None
         };
@@ -158,6 +161,14 @@ impl Object {
     pub fn node(&self) -> Option<&NodeColumns> {
         match &self.columns {
             Columns::Node(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    /// What a service, a disruption budget or a workload selects pods by.
+    pub fn selector(&self) -> Option<&LabelSelector> {
+        match &self.columns {
+            Columns::Selector(selector) => Some(selector),
             _ => None,
         }
     }
