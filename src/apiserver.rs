@@ -1,3 +1,4 @@
 //! Kubernetes' API verbs over the store, for all kinds through one generic registry.
 
+pub mod rbac;
 pub mod table;
