@@ -1,7 +1,10 @@
 //! Holds the code to ARCHITECTURE.md: who may import whom, where time, chance and async may appear,
 //! and the house rules that no compiler checks.
 
-#![expect(clippy::unwrap_used, reason = "a file that cannot be read is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a file that cannot be read is a failed test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -53,6 +53,68 @@ pub fn counted(count: usize, singular: &str, plural: &str) -> String {
     format!("{} {noun}", thousands(count as u64))
 }
 
+/// At most three significant digits: `0.25`, `12.5`, `212`, `1,204`.
+pub fn significant(value: f64) -> String {
+    let size = value.abs();
+    if size >= 99.95 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float cast saturates, and the sign is written apart"
+        )]
+        let whole = size.round() as u64;
+        let sign = if value < 0.0 { "-" } else { "" };
+        return format!("{sign}{}", thousands(whole));
+    }
+    let text = if size >= 9.995 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    };
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Thousandths as whole units: `250` is `0.25`, `14800` is `14.8`.
+pub fn milli(amount: i64) -> String {
+    significant(amount as f64 / 1000.0)
+}
+
+/// The binary unit that a number of bytes is best told in: `Ki` to `Ei`, empty below.
+pub fn binary_unit(amount: i64) -> (&'static str, i64) {
+    const UNITS: [(&str, u32); 6] = [
+        ("Ei", 60),
+        ("Pi", 50),
+        ("Ti", 40),
+        ("Gi", 30),
+        ("Mi", 20),
+        ("Ki", 10),
+    ];
+    UNITS
+        .iter()
+        .find(|(_, shift)| amount.unsigned_abs() >= 1 << shift)
+        .map_or(("", 1), |(unit, shift)| (unit, 1 << shift))
+}
+
+/// `43.7 Gi`, `512 Mi`, `0`.
+pub fn bytes(amount: i64) -> String {
+    let (unit, size) = binary_unit(amount);
+    let number = significant(amount as f64 / size as f64);
+    if unit.is_empty() {
+        number
+    } else {
+        format!("{number} {unit}")
+    }
+}
+
+/// A part of a whole in the whole's unit: `48.2/64 Gi`.
+pub fn bytes_of(part: i64, whole: i64) -> String {
+    let (unit, size) = binary_unit(whole);
+    let scaled = |amount: i64| significant(amount as f64 / size as f64);
+    format!("{}/{} {unit}", scaled(part), scaled(whole))
+        .trim_end()
+        .to_owned()
+}
+
 fn pair(large: i64, large_unit: char, small: i64, small_unit: char) -> String {
     if small == 0 {
         format!("{large}{large_unit}")
@@ -99,5 +161,31 @@ mod tests {
         assert_eq!(thousands(148_211), "148,211");
         assert_eq!(counted(1, "pod", "pods"), "1 pod");
         assert_eq!(counted(5000, "node", "nodes"), "5,000 nodes");
+    }
+
+    #[test]
+    fn amounts_have_three_significant_digits() {
+        let rows = [
+            (0.0, "0"),
+            (0.25, "0.25"),
+            (2.5, "2.5"),
+            (9.999, "10"),
+            (14.8, "14.8"),
+            (16.0, "16"),
+            (99.97, "100"),
+            (212.4, "212"),
+            (1204.0, "1,204"),
+            (-3.5, "-3.5"),
+        ];
+        for (value, expected) in rows {
+            assert_eq!(significant(value), expected);
+        }
+        assert_eq!(bytes(0), "0");
+        assert_eq!(bytes(512 << 20), "512 Mi");
+        assert_eq!(bytes((43 << 30) + (700 << 20)), "43.7 Gi");
+        assert_eq!(bytes(3 << 40), "3 Ti");
+        assert_eq!(bytes_of(48 << 30, 64 << 30), "48/64 Gi");
+        assert_eq!(bytes_of(512 << 20, 64 << 30), "0.5/64 Gi");
+        assert_eq!(milli(250), "0.25");
     }
 }
