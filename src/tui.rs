@@ -1,5 +1,6 @@
 //! The console: `update(model, msg) -> effects`, `present(model, now) -> Screen`, `render(screen) -> cells`.
 
+pub mod actions;
 pub mod diff;
 pub mod pages;
 pub mod widgets;

@@ -1,0 +1,448 @@
+//! What the panel shows before anything is sent: from → to, what it brings with it, how it is
+//! confirmed and whether it can be taken back.
+
+use serde_json::Value;
+
+use super::action::{Action, Target};
+use crate::k8s::status::{self, Health};
+use crate::k8s::workload::{self, Workload};
+use crate::k8s::{Cluster, resources};
+use crate::stdx::humanize::counted;
+use crate::topology::budget;
+use crate::tui::diff::{self, Diff, Noise};
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Proposal {
+    pub action: Action,
+    /// `scale shop/cart`.
+    pub title: String,
+    pub from: String,
+    pub to: String,
+    /// What else happens, the worst first.
+    pub consequences: Vec<Consequence>,
+    pub confirmation: Confirmation,
+    /// What `u` would do afterwards; why nothing, where nothing can.
+    pub undo: String,
+    pub diff: Option<Diff>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Consequence {
+    pub weight: Weight,
+    pub text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Weight {
+    Note,
+    Warning,
+    Danger,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Confirmation {
+    Enter,
+    /// The name has to be typed: something is destroyed.
+    Typed(String),
+}
+
+impl Action {
+    /// What this would do, read from how things are.
+    pub fn propose(&self, cluster: &Cluster) -> Proposal {
+        let mut notes = Notes::default();
+        let (from, to) = self.describe(cluster, &mut notes);
+        for target in self.targets() {
+            match cluster.get(&target.key) {
+                None if !matches!(self, Self::Recreate { .. }) => {
+                    notes.add(Weight::Danger, format!("{} is gone", target.path()));
+                }
+                Some(object) if object.uid != target.uid && !target.uid.0.is_empty() => {
+                    notes.add(
+                        Weight::Danger,
+                        format!("{} is another object by now", target.path()),
+                    );
+                }
+                _ => {}
+            }
+        }
+        notes
+            .list
+            .sort_by_key(|note| std::cmp::Reverse(note.weight));
+        let targets = self.targets();
+        let title = match targets.as_slice() {
+            [one] => format!("{} {}", self.verb(), one.path()),
+            many => format!("{} {} objects", self.verb(), many.len()),
+        };
+        Proposal {
+            title,
+            from,
+            to,
+            consequences: notes.list,
+            confirmation: self.confirmation(cluster),
+            undo: self.undo_words(cluster),
+            diff: self.diff(),
+            action: self.clone(),
+        }
+    }
+
+    fn describe(&self, cluster: &Cluster, notes: &mut Notes) -> (String, String) {
+        match self {
+            Self::Scale { target, from, to } => {
+                notes.scale(cluster, target, *from, *to);
+                (format!("{from} replicas"), format!("{to} replicas"))
+            }
+            Self::Restart { target } => {
+                let pods = pod_count(cluster, target);
+                notes.add(
+                    Weight::Note,
+                    format!(
+                        "{} are replaced under its update strategy",
+                        counted(pods, "pod", "pods")
+                    ),
+                );
+                (
+                    "the running pods".into(),
+                    "new pods of the same template".into(),
+                )
+            }
+            Self::Pause { target, pause } => {
+                let suspends = target.key.resource != resources::DEPLOYMENTS;
+                let (on, off) = if suspends {
+                    ("running", "suspended")
+                } else {
+                    ("rolls out changes", "keeps changes back")
+                };
+                if *pause {
+                    (on.into(), off.into())
+                } else {
+                    (off.into(), on.into())
+                }
+            }
+            Self::RollBack {
+                target,
+                from_revision,
+                to_revision,
+                ..
+            } => {
+                notes.roll_back(cluster, target);
+                (
+                    format!("revision {from_revision}"),
+                    format!("the template of revision {to_revision}"),
+                )
+            }
+            Self::Cordon { node, cordon } => {
+                let pods = cluster.pods_on(&node.key.name).count();
+                if *cordon {
+                    notes.add(
+                        Weight::Note,
+                        format!("{} on it stay", counted(pods, "pod", "pods")),
+                    );
+                    ("takes new pods".into(), "takes no new pods".into())
+                } else {
+                    ("takes no new pods".into(), "takes new pods".into())
+                }
+            }
+            Self::Evict { pod } => {
+                notes.lose_pod(cluster, pod);
+                (
+                    "on its node".into(),
+                    "evicted if its budgets allow it".into(),
+                )
+            }
+            Self::Delete { targets } => {
+                for target in targets {
+                    notes.delete(cluster, target);
+                }
+                ("there".into(), "deleted, with what it owns".into())
+            }
+            Self::Replace { .. } => {
+                let summary = self.diff().map(|diff| diff.summary()).unwrap_or_default();
+                ("as it was read".into(), summary)
+            }
+            Self::Trigger { name, .. } => {
+                ("waiting for its time".into(), format!("job {name} now"))
+            }
+            Self::Recreate { .. } => {
+                notes.add(Weight::Note, "it gets a new uid and an empty status".into());
+                ("deleted".into(), "created as it was written".into())
+            }
+        }
+    }
+
+    fn diff(&self) -> Option<Diff> {
+        match self {
+            Self::Replace { before, after, .. } => {
+                Some(diff::objects(before, after, Noise::Hidden))
+            }
+            Self::RollBack {
+                before, template, ..
+            } => Some(diff::objects(before, template, Noise::Shown)),
+            _ => None,
+        }
+    }
+
+    /// What destroys is confirmed by its typed name.
+    fn confirmation(&self, cluster: &Cluster) -> Confirmation {
+        match self {
+            Self::Delete { targets } => match targets.as_slice() {
+                [one] if !comes_back(cluster, one) => Confirmation::Typed(one.key.name.to_string()),
+                [_] => Confirmation::Enter,
+                many => Confirmation::Typed(many.len().to_string()),
+            },
+            Self::Scale { to: 0, target, .. } => Confirmation::Typed(target.key.name.to_string()),
+            _ => Confirmation::Enter,
+        }
+    }
+
+    fn undo_words(&self, cluster: &Cluster) -> String {
+        match (self.undo(cluster), self) {
+            (Some(undo), _) => format!("u: {}", undo.sentence()),
+            (None, Self::Restart { .. }) => "cannot be undone: the old pods are gone".into(),
+            (None, Self::Evict { .. }) => "cannot be undone: a new pod takes its place".into(),
+            (None, Self::Delete { .. }) => "cannot be undone".into(),
+            (None, _) => "delete what it creates to take it back".into(),
+        }
+    }
+}
+
+/// Whether a controller makes a new one by itself.
+fn comes_back(cluster: &Cluster, target: &Target) -> bool {
+    cluster
+        .get(&target.key)
+        .is_some_and(|object| object.controller().is_some())
+}
+
+fn pod_count(cluster: &Cluster, target: &Target) -> usize {
+    cluster
+        .get(&target.key)
+        .map_or(0, |object| workload::pods_of(cluster, object).len())
+}
+
+#[derive(Default)]
+struct Notes {
+    list: Vec<Consequence>,
+}
+
+impl Notes {
+    fn add(&mut self, weight: Weight, text: String) {
+        self.list.push(Consequence { weight, text });
+    }
+
+    fn scale(&mut self, cluster: &Cluster, target: &Target, from: i64, to: i64) {
+        if to == 0 && from > 0 {
+            self.add(Weight::Danger, "no pod is left: the service is off".into());
+        }
+        let namespace = target.key.namespace.as_str();
+        let autoscaler = cluster
+            .list_in(&resources::HORIZONTAL_POD_AUTOSCALERS, namespace)
+            .find(|object| {
+                let json = object.json();
+                json.pointer("/spec/scaleTargetRef/name")
+                    .and_then(Value::as_str)
+                    == Some(target.key.name.as_str())
+            });
+        if let Some(autoscaler) = autoscaler {
+            self.add(
+                Weight::Warning,
+                format!(
+                    "autoscaler {} will set its own number again",
+                    autoscaler.name()
+                ),
+            );
+        }
+        if to < from {
+            self.budgets(cluster, target, from - to);
+        }
+    }
+
+    /// A scale-down does not ask budgets; it only shows afterwards that they are broken.
+    fn budgets(&mut self, cluster: &Cluster, target: &Target, lost: i64) {
+        let Some(object) = cluster.get(&target.key) else {
+            return;
+        };
+        let Some(pod) = workload::pods_of(cluster, object).into_iter().next() else {
+            return;
+        };
+        for budget in budget::budgets(cluster) {
+            let covers = budget.key.namespace == target.key.namespace
+                && budget
+                    .selector
+                    .as_ref()
+                    .is_some_and(|selector| selector.matches(&pod.labels));
+            let left = i64::from(budget.healthy) - lost;
+            if covers && left < i64::from(budget.needs()) {
+                self.add(
+                    Weight::Warning,
+                    format!(
+                        "budget {} wants {}: {} healthy now, {} after",
+                        budget.key.name,
+                        budget.needs(),
+                        budget.healthy,
+                        left.max(0)
+                    ),
+                );
+            }
+        }
+    }
+
+    fn roll_back(&mut self, cluster: &Cluster, target: &Target) {
+        let read = cluster
+            .get(&target.key)
+            .and_then(|object| Workload::of(cluster, object).ok()?);
+        if let Some(workload) = read {
+            self.add(
+                Weight::Note,
+                format!(
+                    "{} are replaced under its update strategy; replicas stay {}",
+                    counted(
+                        usize::try_from(workload.current).unwrap_or(0),
+                        "pod",
+                        "pods"
+                    ),
+                    workload.desired
+                ),
+            );
+        }
+    }
+
+    fn lose_pod(&mut self, cluster: &Cluster, target: &Target) {
+        let Some(object) = cluster.get(&target.key) else {
+            return;
+        };
+        let Some(owner) = object.controller() else {
+            self.add(
+                Weight::Danger,
+                "nothing owns this pod: no new one takes its place".into(),
+            );
+            return;
+        };
+        let root = workload::root_of(cluster, object);
+        let left = workload::pods_of(cluster, root)
+            .into_iter()
+            .filter(|pod| pod.uid != object.uid)
+            .filter_map(|pod| status::of_pod(pod))
+            .filter(|status| status.health == Health::Good)
+            .count();
+        self.add(
+            if left == 0 {
+                Weight::Danger
+            } else {
+                Weight::Note
+            },
+            format!(
+                "{} {} makes a new one; {left} ready meanwhile",
+                owner.kind, owner.name
+            ),
+        );
+    }
+
+    fn delete(&mut self, cluster: &Cluster, target: &Target) {
+        let resource = &target.key.resource;
+        if *resource == resources::PODS {
+            self.lose_pod(cluster, target);
+        } else if *resource == resources::NAMESPACES {
+            let pods = cluster.list_in(&resources::PODS, &target.key.name).count();
+            self.add(
+                Weight::Danger,
+                format!(
+                    "everything in namespace {} goes with it, {} too",
+                    target.key.name,
+                    counted(pods, "running pod", "running pods")
+                ),
+            );
+        } else if *resource == resources::NODES {
+            let pods = cluster.pods_on(&target.key.name).count();
+            self.add(
+                Weight::Danger,
+                format!("{} on it are lost", counted(pods, "pod", "pods")),
+            );
+        } else if *resource == resources::PERSISTENT_VOLUME_CLAIMS {
+            self.add(Weight::Danger, "its data may be lost with it".into());
+        } else {
+            let pods = pod_count(cluster, target);
+            if pods > 0 {
+                self.add(
+                    Weight::Danger,
+                    format!("{} go with it", counted(pods, "pod", "pods")),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::k8s::build;
+
+    fn texts(proposal: &Proposal) -> Vec<&str> {
+        proposal
+            .consequences
+            .iter()
+            .map(|note| note.text.as_str())
+            .collect()
+    }
+
+    #[test]
+    fn bare_pod_and_namespace_want_their_name_typed() {
+        let pod = build::pod("shop/debug");
+        let namespace = build::object(resources::NAMESPACES, "v1", "Namespace", "/shop");
+        let cluster = build::cluster([&pod, &namespace]);
+        let propose = |draft: &build::Draft| {
+            Action::Delete {
+                targets: vec![Target::of(&draft.build())],
+            }
+            .propose(&cluster)
+        };
+        let found = propose(&pod);
+        assert_eq!(found.confirmation, Confirmation::Typed("debug".into()));
+        assert_eq!(
+            texts(&found),
+            ["nothing owns this pod: no new one takes its place"]
+        );
+        let found = propose(&namespace);
+        assert_eq!(found.confirmation, Confirmation::Typed("shop".into()));
+        assert_eq!(
+            texts(&found),
+            ["everything in namespace shop goes with it, 1 running pod too"]
+        );
+    }
+
+    #[test]
+    fn scaling_to_nothing_is_dangerous_and_an_autoscaler_is_named() {
+        let cart = build::deployment("shop/cart").with(&json!({"spec": {"replicas": 3}}));
+        let autoscaler = build::object(
+            resources::HORIZONTAL_POD_AUTOSCALERS,
+            "autoscaling/v2",
+            "HorizontalPodAutoscaler",
+            "shop/cart",
+        )
+        .with(&json!({"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "cart"}}}));
+        let cluster = build::cluster([&cart, &autoscaler]);
+        let found = Action::scale(&cart.build(), 0).unwrap().propose(&cluster);
+        assert_eq!(
+            texts(&found),
+            [
+                "no pod is left: the service is off",
+                "autoscaler cart will set its own number again"
+            ]
+        );
+        assert_eq!(found.confirmation, Confirmation::Typed("cart".into()));
+        assert_eq!(found.undo, "u: scale shop/cart 0 → 3");
+    }
+
+    #[test]
+    fn another_object_of_the_same_name_is_not_the_target() {
+        let cart = build::deployment("shop/cart").with(&json!({"spec": {"replicas": 3}}));
+        let cluster = build::cluster([&cart]);
+        let mut target = Target::of(&cart.build());
+        target.uid = crate::k8s::Uid("earlier".into());
+        let found = Action::Restart { target }.propose(&cluster);
+        assert_eq!(
+            found.consequences[0].text,
+            "shop/cart is another object by now"
+        );
+    }
+}
