@@ -127,6 +127,11 @@ impl Domains {
         sum(survey, Name::default(), nodes.collect())
     }
 
+    /// Any nodes as one domain.
+    pub fn sum(survey: &Survey, name: Name, nodes: Vec<Row>) -> Domain {
+        sum(survey, name, nodes)
+    }
+
     pub fn find(&self, name: &str) -> Option<Row> {
         let place = self.list.iter().position(|domain| domain.name == name)?;
         Row::try_from(place).ok()
