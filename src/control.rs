@@ -8,7 +8,24 @@
 //!
 //! Start with `replica_set.rs`, the plainest; `deployment.rs` is the one most people look for.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+
+mod claim;
+#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod condition;
+#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod field;
+#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod kind;
+mod naming;
+mod pod;
+#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod trigger;
+#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod write;
+
+mod deployment;
+mod replica_set;
 
 use crate::k8s::{Change, Cluster, ObjectKey, Op};
 
@@ -32,7 +49,27 @@ pub struct Outcome {
     pub again_at: Option<Timestamp>,
 }
 
+/// Objects that one run creates or deletes at most; the rest follows in the next run, which the
+/// changes themselves trigger. Source: `BurstReplicas` of Kubernetes' replica set controller.
+const BURST: usize = 500;
+
 /// Every controller, in the order in which a change is offered to them.
 pub fn all() -> Vec<Controller> {
-    vec![]
+    vec![
+        deployment::CONTROLLER,
+        replica_set::CONTROLLER,
+        replica_set::REPLICATION_CONTROLLER,
+    ]
+}
+
+impl Outcome {
+    /// Asks for another look no later than `at`.
+    fn look_again(&mut self, at: Timestamp) {
+        self.again_at = Some(self.again_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+fn seconds_after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
 }

@@ -55,7 +55,9 @@ impl Cluster {
     }
 
     pub fn get(&self, key: &ObjectKey) -> Option<&Arc<Object>> {
-        self.find(&key.resource, &key.namespace, &key.name)
+        self.tables
+            .get(&key.resource)?
+            .get(&(key.namespace.clone(), key.name.clone()))
     }
 
     pub fn find(&self, resource: &Resource, namespace: &str, name: &str) -> Option<&Arc<Object>> {
