@@ -2,4 +2,8 @@
 
 pub mod bays;
 pub mod logs;
+pub mod pulse;
+pub mod queue;
+pub mod services;
 pub mod timeline;
+pub mod workloads;
