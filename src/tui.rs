@@ -2,5 +2,6 @@
 
 pub mod actions;
 pub mod diff;
+pub mod export;
 pub mod pages;
 pub mod widgets;

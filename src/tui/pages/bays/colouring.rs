@@ -221,7 +221,11 @@ mod tests {
             Colouring::Workload,
             Tint::Hue(hue),
         );
-        check(std::slice::from_ref(&daemon), Colouring::Workload, Tint::Empty);
+        check(
+            std::slice::from_ref(&daemon),
+            Colouring::Workload,
+            Tint::Empty,
+        );
         check(&[web()], Colouring::Age, Tint::Amount(3));
         check(&[web()], Colouring::Readiness, Tint::Good);
         check(
