@@ -15,6 +15,7 @@
 pub mod build;
 pub mod cluster;
 pub mod columns;
+pub mod facts;
 pub mod key;
 pub mod lab;
 pub mod object;
@@ -22,7 +23,9 @@ pub mod op;
 pub mod quantity;
 pub mod resource_list;
 pub mod resources;
+pub mod schema;
 pub mod selector;
+pub mod selector_text;
 pub mod status;
 pub mod taint;
 pub mod workload;

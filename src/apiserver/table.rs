@@ -1,41 +1,58 @@
-//! The server-side table: what `kubectl get` prints, one row an object.
-//!
-//! Columns come from the embedded facts (`table-columns.json`); this module fills their cells.
-//! Source: the printers of Kubernetes 1.36 (`pkg/printers/internalversion`), checked against kubectl.
+//! Server-side tables: what `kubectl get` prints.
 
-mod cells;
-mod columns;
+use bytes::Bytes;
+use serde_json::{Value, json};
 
-use jiff::Timestamp;
-use serde_json::Value;
+use super::present::{ListMeta, Presentation, partial};
+use super::registry::ResourceType;
+use crate::k8s::Object;
+use crate::stdx::humanize;
 
-use crate::k8s::{Object, Resource};
-
-/// What a cell may look at.
-pub struct Row<'a> {
-    pub object: &'a Object,
-    pub json: &'a Value,
-    pub now: Timestamp,
-}
-
-/// The cells of one object under `columns` (their names as the facts spell them), in that order.
-///
-/// A column that nothing is known about is filled with an empty text, never left out: clients pair
-/// cells and columns by position.
-pub fn cells<'a>(
-    resource: &Resource,
-    columns: impl IntoIterator<Item = &'a str>,
-    object: &Object,
-    now: Timestamp,
-) -> Vec<Value> {
-    let json = object.json();
-    let row = Row {
-        object,
-        json: &json,
-        now,
+pub(super) fn render(
+    resource_type: &ResourceType,
+    objects: &[&Object],
+    metadata: &ListMeta,
+    presentation: &Presentation,
+    head: bool,
+) -> Bytes {
+    let rows: Vec<Value> = objects
+        .iter()
+        .map(|object| {
+            let tree = object.json();
+            let cells = vec![
+                Value::from(object.name()),
+                Value::from(humanize::age_of(object.created, presentation.now)),
+            ];
+            let mut row = json!({"cells": cells});
+            if let Some(row) = row.as_object_mut() {
+                match presentation.include.as_str() {
+                    "None" => {}
+                    "Object" => {
+                        row.insert("object".into(), tree);
+                    }
+                    _ => {
+                        row.insert("object".into(), partial(&tree));
+                    }
+                }
+            }
+            row
+        })
+        .collect();
+    let columns = if head {
+        json!([
+            {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+            {"name": "Age", "type": "string", "format": "", "description": "", "priority": 0},
+        ])
+    } else {
+        json!([])
     };
-    columns
-        .into_iter()
-        .map(|column| columns::cell(resource, column, &row))
-        .collect()
+    let _ = resource_type;
+    let table = json!({
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata.json(),
+        "columnDefinitions": columns,
+        "rows": rows,
+    });
+    Bytes::from(table.to_string())
 }
