@@ -1,8 +1,18 @@
 //! Sessions: embedded, joined, served, kubeconfig; and the read-only guard, where writes leave the process.
+//!
+//! Everything above gets a [`kube::Client`] from a [`Session`] and nothing else, so that nothing can
+//! work with one kind of cluster only by accident. Start with `session.rs`.
 
-pub mod guard;
-pub mod link;
-pub mod notice;
+pub mod apply;
 
-pub use guard::Access;
+mod embedded;
+mod guard;
+mod link;
+mod notice;
+mod session;
+
+pub use embedded::{Embedded, Role};
+pub use guard::{Access, GuardLayer, Refused};
+pub use link::{Dial, Link, in_process};
 pub use notice::Notice;
+pub use session::{ConnectError, Identity, Kind, Session, Target};

@@ -1,3 +1,10 @@
 //! Parses arguments, composes the parts and runs.
 
-fn main() {}
+use std::process::ExitCode;
+
+mod cli;
+mod telemetry;
+
+fn main() -> ExitCode {
+    cli::run()
+}

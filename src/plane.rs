@@ -1,3 +1,12 @@
-//! The control plane as a state machine: [`World`](crate::plane) advances everything with `step(now)`.
+//! The control plane as a state machine: [`World`] advances everything with `step(now)`.
+//!
+//! It joins the API server, the controllers, the scheduler and the node agents over one store. It
+//! never waits, reads a clock, draws a number that is not from its seed, or touches a file: what
+//! must become durable is handed out with each step.
 
-pub mod workqueue;
+mod controllers;
+mod workqueue;
+mod world;
+
+pub use workqueue::WorkQueue;
+pub use world::{Published, Step, World};

@@ -1,8 +1,24 @@
 //! The async face of a World: driver task, HTTP, TLS listener, local endpoint, durable journal.
+//!
+//! [`Host`] runs a cluster in this process. Its [`Driver`] owns the World; everything else gets
+//! durable snapshots to read and a queue to send writes to. Nothing here decides what a request
+//! means: that is `apiserver`'s, and what follows from it is `plane`'s.
 
 pub mod certificates;
-pub mod holder;
 pub mod journal;
 pub mod kubeconfig;
+#[cfg(unix)]
+pub mod local;
 
+mod compression;
+mod driver;
 mod files;
+mod holder;
+mod host;
+mod http;
+mod identity;
+mod listener;
+mod watch;
+
+pub use driver::{Driver, DriverError};
+pub use host::{Connector, Host, HostError, HostOptions};

@@ -15,6 +15,8 @@ use kube::client::middleware::BaseUriLayer;
 use kube::client::{Body, ClientBuilder};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::serve::{Connector, Host};
+
 use super::guard::{Access, GuardLayer};
 
 /// A byte stream to a control plane on this machine.
@@ -68,9 +70,9 @@ pub trait Dial: Clone + Send + Sync + 'static {
 
 /// A [`Dial`] as hyper's connector.
 #[derive(Clone)]
-struct Connector<D>(D);
+struct Dialer<D>(D);
 
-impl<D: Dial> tower::Service<http::Uri> for Connector<D> {
+impl<D: Dial> tower::Service<http::Uri> for Dialer<D> {
     type Response = Pooled;
     type Error = io::Error;
     type Future = BoxFuture<'static, io::Result<Pooled>>;
@@ -87,11 +89,22 @@ impl<D: Dial> tower::Service<http::Uri> for Connector<D> {
 
 /// A Kubernetes client over connections that `dial` opens, behind the guard.
 pub fn client<D: Dial>(dial: D, access: Access, namespace: &str) -> kube::Client {
-    let service = Client::builder(TokioExecutor::new()).build::<_, Body>(Connector(dial));
+    let service = Client::builder(TokioExecutor::new()).build::<_, Body>(Dialer(dial));
     // The host is never resolved: the connector has one place to go to.
     let base = http::Uri::from_static("http://in.process");
     ClientBuilder::new(service, namespace)
         .with_layer(&BaseUriLayer::new(base))
         .with_layer(&GuardLayer(access))
         .build()
+}
+
+/// A client of a cluster that this process hosts.
+pub fn in_process(host: &Host, access: Access) -> kube::Client {
+    client(host.connector(), access, "default")
+}
+
+impl Dial for Connector {
+    async fn dial(&self) -> io::Result<Link> {
+        Ok(Box::new(self.connect()))
+    }
 }

@@ -1,0 +1,385 @@
+//! The command line: arguments as types, one file a command.
+//!
+//! The names and meanings here are kept stable: scripts rely on them.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use bayplan::config::env::Environment;
+use bayplan::config::paths::Paths;
+use bayplan::connect::Target;
+use bayplan::serve::HostOptions;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry;
+
+//mod {m};
+mod completions;
+//mod {m};
+//mod {m};
+mod serve;
+//mod {m};
+
+const DEFAULT_CLUSTER: &str = "default";
+
+/// A terminal operations console around an embedded, Kubernetes-compatible control plane.
+#[derive(Parser, Debug)]
+#[command(
+    name = "bayplan",
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:
+  bayplan                                   open the console on the embedded cluster `default`
+  bayplan domains --cluster staging         open another embedded cluster at one view
+  bayplan --context prod --read-only        look at a real cluster without being able to change it
+  bayplan serve --write-kubeconfig kc.yaml  the same cluster without a screen, for kubectl
+  bayplan apply -f shop/                    send manifests to the embedded cluster
+
+`bayplan help COMMAND` says more about a command."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    console: Console,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(Serve),
+    Apply(Apply),
+    Fleet(Fleet),
+    Snapshot(Snapshot),
+    Completions(Completions),
+}
+
+/// Open the console (also without a command).
+#[derive(Args, Debug)]
+struct Console {
+    /// Where to start: bays, domains, workloads, pods, logs, timeline, queue, objects
+    view: Option<String>,
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
+    scope: Scope,
+    /// Take away every way to change something, in the console and in the client under it
+    #[arg(long)]
+    read_only: bool,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// Which cluster a command talks to.
+#[derive(Args, Debug, Clone)]
+struct TargetArguments {
+    /// The embedded cluster; joined if another process has it open [default: default]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["context", "kubeconfig"])]
+    cluster: Option<String>,
+    /// A context of the kubeconfig: a real cluster
+    #[arg(long, value_name = "CTX")]
+    context: Option<String>,
+    /// The kubeconfig to read instead of $KUBECONFIG or ~/.kube/config
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+}
+
+#[derive(Args, Debug, Clone)]
+struct Scope {
+    /// Only this namespace
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// All namespaces
+    #[arg(short = 'A', long, conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+#[derive(Args, Debug, Clone)]
+struct Look {
+    /// The theme's name
+    #[arg(long, value_name = "NAME")]
+    theme: Option<String>,
+    /// Draw with ASCII characters only
+    #[arg(long)]
+    ascii: bool,
+}
+
+/// Run the embedded cluster without a screen, for kubectl and for consoles that join.
+///
+/// Prints one line, `ready https://ADDRESS:PORT`, when it serves; stops on SIGTERM and SIGINT.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan serve --write-kubeconfig kc.yaml
+  kubectl --kubeconfig kc.yaml get nodes,pods -A
+  bayplan serve --data :memory: --fleet none --apply shop.yaml --listen 127.0.0.1:0")]
+struct Serve {
+    /// The cluster's name
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    cluster: String,
+    /// Where the cluster is kept, instead of the XDG data directory; `:memory:` keeps nothing
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// The machines of a new cluster; `none` for a cluster without machines
+    #[arg(long, value_name = "FILE")]
+    fleet: Option<PathBuf>,
+    /// Where the API is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:6443")]
+    listen: SocketAddr,
+    /// Write a kubeconfig with an administrator's certificate
+    #[arg(long, value_name = "FILE")]
+    write_kubeconfig: Option<PathBuf>,
+    /// Apply manifests before being ready
+    #[arg(long, value_name = "FILE|DIR")]
+    apply: Vec<PathBuf>,
+}
+
+/// Send manifests to a cluster: custom resource definitions and namespaces first, then the rest.
+///
+/// Prints what became of each object. An object that is refused is named with its file and line,
+/// and the others still go; the exit code is then 1.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan apply -f shop.yaml
+  bayplan apply -f manifests/ -n staging --cluster staging
+  bayplan apply -f https://example.org/app.yaml --context prod --dry-run
+  kustomize build . | bayplan apply -f -")]
+struct Apply {
+    /// A file, a folder, a URL, or `-` for the standard input; may be given several times
+    #[arg(
+        short,
+        long = "filename",
+        value_name = "FILE|DIR|URL|-",
+        required = true
+    )]
+    filename: Vec<String>,
+    #[command(flatten)]
+    target: TargetArguments,
+    /// The namespace of objects that name none
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// Let the server check everything and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Fleet files: the machines of an embedded cluster.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan fleet check fleet.yaml")]
+struct Fleet {
+    #[command(subcommand)]
+    command: FleetCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum FleetCommand {
+    /// Read a fleet file and say what it describes, or what is wrong with it
+    Check {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+}
+
+/// Write one frame of a view to the standard output; no terminal is needed.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan snapshot bays --size 120x36
+  bayplan snapshot domains -o png --size 160x48 > domains.png
+  bayplan snapshot workloads --context prod -o svg --color 256 > workloads.svg")]
+struct Snapshot {
+    /// bays, domains, workloads, pods, logs, timeline, queue, objects
+    view: String,
+    /// Columns x rows
+    #[arg(long, value_name = "WxH", default_value = "120x36")]
+    size: String,
+    #[arg(short, long, value_enum, default_value = "txt")]
+    output: SnapshotFormat,
+    /// Colours, where the format has any
+    #[arg(long, value_enum, default_value = "true")]
+    color: SnapshotColor,
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
+    scope: Scope,
+    #[command(flatten)]
+    look: Look,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum SnapshotFormat {
+    Txt,
+    Ansi,
+    Svg,
+    Png,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum SnapshotColor {
+    None,
+    #[value(name = "16")]
+    Sixteen,
+    #[value(name = "256")]
+    Indexed,
+    True,
+}
+
+/// Print a completion script for a shell.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan completions bash > ~/.local/share/bash-completion/completions/bayplan
+  bayplan completions zsh > ~/.zfunc/_bayplan")]
+struct Completions {
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
+}
+
+/// Parses the arguments and does what they say. Usage errors end the process with code 2.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command {
+        None => Err(anyhow::anyhow!("no console yet")),
+        Some(Command::Serve(command)) => serve::run(command),
+        _ => Err(anyhow::anyhow!("not yet")),
+        Some(Command::Completions(command)) => completions::run(&command),
+    };
+    result.unwrap_or_else(|error| {
+        telemetry::report(&error);
+        ExitCode::FAILURE
+    })
+}
+
+/// Writes to the standard output. A reader that has gone away (`| head`) is no error.
+fn print(text: &[u8]) -> Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result.context("the standard output cannot be written"),
+    }
+}
+
+/// What the target flags mean. `command` is shown to others who find the cluster in use.
+fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
+    if arguments.context.is_some() || arguments.kubeconfig.is_some() {
+        return Ok(Target::Kubeconfig {
+            context: arguments.context.clone(),
+            file: arguments.kubeconfig.clone(),
+        });
+    }
+    let name = arguments
+        .cluster
+        .clone()
+        .or_else(|| Environment::read().cluster)
+        .unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+    Ok(Target::Embedded(HostOptions {
+        folder: Some(Paths::resolve()?.cluster(cluster_name(&name)?)),
+        cluster: name,
+        command: command.to_owned(),
+        listen: None,
+        seed: Vec::new(),
+    }))
+}
+
+/// A cluster's name is a folder's name.
+fn cluster_name(name: &str) -> Result<&str> {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(is_plain) {
+        bail!("`{name}` cannot be a cluster's name: letters, digits, `-`, `_` and `.` are allowed");
+    }
+    Ok(name)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    // Two TLS libraries' worth of code could be compiled in; ours is named once and for all. A
+    // second call in one process finds it installed.
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")
+}
+
+/// Completes when the process is asked to end: SIGTERM, SIGINT.
+#[cfg(unix)]
+fn termination() -> Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    const CONTEXT: &str = "signals cannot be received";
+    let mut terminate = signal(SignalKind::terminate()).context(CONTEXT)?;
+    let mut interrupt = signal(SignalKind::interrupt()).context(CONTEXT)?;
+    Ok(async move {
+        tokio::select! {
+            biased;
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn termination() -> Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Without the handler the process simply dies on ctrl-c, which is as good.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[track_caller]
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_documented_command_lines_parse() {
+        Arguments::command().debug_assert();
+        for line in [
+            "bayplan",
+            "bayplan bays --cluster shop -n web --read-only --theme dark --ascii",
+            "bayplan pods --context prod --kubeconfig kc.yaml -A",
+            "bayplan serve --cluster shop --data :memory: --fleet none --listen 127.0.0.1:0 --write-kubeconfig kc --apply a.yaml --apply b",
+            "bayplan apply -f a.yaml -f - --dry-run -n shop --cluster shop",
+            "bayplan fleet check fleet.yaml",
+            "bayplan snapshot bays --size 80x24 -o png --color 256",
+            "bayplan completions bash",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        for line in [
+            "bayplan --cluster a --context b",
+            "bayplan -A -n shop",
+            "bayplan apply",
+            "bayplan snapshot",
+            "bayplan serve --listen nowhere",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_command_has_help_with_examples() {
+        let command = Arguments::command();
+        for sub in command
+            .get_subcommands()
+            .filter(|sub| sub.get_name() != "help")
+        {
+            let help = sub.get_after_help().map(ToString::to_string);
+            assert!(
+                help.is_some_and(|help| help.contains("Examples:")),
+                "{}",
+                sub.get_name()
+            );
+        }
+    }
+}

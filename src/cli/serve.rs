@@ -1,0 +1,64 @@
+//! `bayplan serve`: the embedded cluster without a screen.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use bayplan::config::env::Environment;
+use bayplan::config::paths::Paths;
+use bayplan::serve::{Host, HostOptions, kubeconfig};
+
+use crate::telemetry;
+
+const MEMORY: &str = ":memory:";
+
+pub fn run(command: super::Serve) -> Result<ExitCode> {
+    let environment = Environment::read();
+    telemetry::log_to_stderr(environment.log_filter.as_deref());
+    super::runtime()?.block_on(serve(command))
+}
+
+async fn serve(command: super::Serve) -> Result<ExitCode> {
+    let stop = super::termination()?;
+    let folder = match command.data {
+        Some(folder) if folder.as_os_str() == MEMORY => None,
+        Some(folder) => Some(folder),
+        None => Some(Paths::resolve()?.cluster(super::cluster_name(&command.cluster)?)),
+    };
+    let options = HostOptions {
+        cluster: command.cluster,
+        folder,
+        command: "bayplan serve".to_owned(),
+        listen: Some(command.listen),
+        seed: Vec::new(),
+    };
+    let host = Host::open(options).await?;
+    let outcome = run_until_stopped(&host, command.write_kubeconfig, stop).await;
+    // What was acknowledged is on disk either way; stopping closes the store properly.
+    let stopped = host.stop().await;
+    outcome?;
+    stopped?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_until_stopped(
+    host: &Host,
+    write_kubeconfig: Option<PathBuf>,
+    stop: impl Future<Output = ()>,
+) -> Result<()> {
+    if let Some(path) = write_kubeconfig {
+        let document = host
+            .kubeconfig()?
+            .context("the cluster has no TLS address")?;
+        kubeconfig::write(&path, &document)?;
+    }
+    let server = host
+        .server_url()
+        .context("the cluster has no TLS address")?;
+    super::print(format!("ready {server}\n").as_bytes())?;
+    tokio::select! {
+        biased;
+        () = host.stopped().cancelled() => bail!("the control plane stopped by itself"),
+        () = stop => Ok(()),
+    }
+}

@@ -1,0 +1,318 @@
+//! Declarative apply, as `kubectl apply` does it on the client's side.
+//!
+//! What was applied last is kept in the object's annotation; fields that were in it and are in the
+//! manifest no longer are removed, everything else that others wrote stays. Built-in kinds go as
+//! strategic merge patches, custom ones as JSON merge patches.
+//!
+//! Source: "Declarative Management of Kubernetes Objects Using Configuration Files".
+
+mod catalogue;
+mod removal;
+
+use http::{Method, Request};
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::notice::Notice;
+use catalogue::Catalogue;
+use removal::Merge;
+
+/// kubectl's name, so that both can be used on the same object.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The server refuses annotations above 256 KiB in total. A larger object goes without the memory
+/// of what was applied, rather than not at all.
+const LAST_APPLIED_BYTES_MAX: usize = 200 << 10;
+const FIELD_MANAGER: &str = "bayplan-apply";
+
+/// One object to apply and where it was read.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// `shop.yaml:12`.
+    pub origin: String,
+    pub object: Value,
+}
+
+#[derive(Clone, Debug)]
+pub struct ApplyOptions {
+    /// The namespace given on the command line; objects that name another one are refused.
+    pub namespace: Option<String>,
+    pub dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Created,
+    Configured,
+    Unchanged,
+}
+
+/// What became of one object.
+#[derive(Clone, Debug)]
+pub struct Report {
+    pub origin: String,
+    /// `deployment.apps/cart`.
+    pub name: String,
+    pub outcome: Result<Verdict, Notice>,
+}
+
+impl Verdict {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Configured => "configured",
+            Self::Unchanged => "unchanged",
+        }
+    }
+}
+
+/// Applies all items, definitions and namespaces first, and reports each as it is done. A refused
+/// one does not keep the others from going.
+pub async fn apply(
+    client: &Client,
+    items: Vec<Item>,
+    options: &ApplyOptions,
+    mut report: impl FnMut(Report),
+) {
+    let mut items: Vec<Item> = items.into_iter().flat_map(flatten).collect();
+    items.sort_by_key(|item| rank(&item.object));
+    let mut catalogue = Catalogue::of(client.clone(), &items);
+    for item in items {
+        let name = display_name(&item.object);
+        let outcome = apply_one(client, &mut catalogue, &item.object, options).await;
+        report(Report {
+            origin: item.origin,
+            name,
+            outcome,
+        });
+    }
+}
+
+/// What others in the same set need comes first; the rest stays in the order it was written in.
+fn rank(object: &Value) -> u8 {
+    match text(object, "/kind") {
+        "Namespace" => 0,
+        "CustomResourceDefinition" => 1,
+        "PriorityClass" | "StorageClass" | "IngressClass" | "RuntimeClass" => 2,
+        "ServiceAccount" | "ClusterRole" | "Role" | "ClusterRoleBinding" | "RoleBinding" => 3,
+        _ => 4,
+    }
+}
+
+/// The members of a `List`, or the object itself.
+fn flatten(item: Item) -> Vec<Item> {
+    let is_list = text(&item.object, "/kind").ends_with("List");
+    match item.object.get("items").and_then(Value::as_array) {
+        Some(members) if is_list => members
+            .iter()
+            .map(|member| Item {
+                origin: item.origin.clone(),
+                object: member.clone(),
+            })
+            .collect(),
+        _ => vec![item],
+    }
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    let found = object.pointer(pointer).and_then(Value::as_str);
+    found.unwrap_or_default()
+}
+
+/// `deployment.apps/cart`, as kubectl prints it.
+fn display_name(object: &Value) -> String {
+    let kind = text(object, "/kind").to_lowercase();
+    let name = match text(object, "/metadata/name") {
+        "" => text(object, "/metadata/generateName"),
+        name => name,
+    };
+    match text(object, "/apiVersion").split_once('/') {
+        Some((group, _)) => format!("{kind}.{group}/{name}"),
+        None => format!("{kind}/{name}"),
+    }
+}
+
+async fn apply_one(
+    client: &Client,
+    catalogue: &mut Catalogue,
+    object: &Value,
+    options: &ApplyOptions,
+) -> Result<Verdict, Notice> {
+    let name = text(object, "/metadata/name");
+    if name.is_empty() {
+        return Err(invalid("metadata.name is missing; apply needs a name"));
+    }
+    let place = catalogue.find(object).await?;
+    let namespace = namespace_of(object, options, client.default_namespace())?;
+    let collection = place.collection(namespace);
+    let url = format!("{collection}/{name}");
+    let wanted = remember(object);
+    let live = get(client, &url).await?;
+    let dry_run = if options.dry_run { "&dryRun=All" } else { "" };
+    let query = format!("fieldManager={FIELD_MANAGER}{dry_run}");
+    let Some(live) = live else {
+        let post = request(
+            Method::POST,
+            &format!("{collection}?{query}"),
+            "application/json",
+            &wanted,
+        )?;
+        client.request::<Value>(post).await?;
+        return Ok(Verdict::Created);
+    };
+    let uri = format!("{url}?{query}");
+    let mut merge = Merge::for_kind(object);
+    let mut answer = patch(client, &uri, &wanted, &live, merge).await;
+    if let (Merge::Strategic(_), Err(notice)) = (merge, &answer)
+        && notice.code == Some(415)
+    {
+        // An older or foreign server keeps this kind as a custom resource.
+        merge = Merge::Json;
+        answer = patch(client, &uri, &wanted, &live, merge).await;
+    }
+    let version = |object: &Value| text(object, "/metadata/resourceVersion").to_owned();
+    Ok(if version(&answer?) == version(&live) {
+        Verdict::Unchanged
+    } else {
+        Verdict::Configured
+    })
+}
+
+async fn patch(
+    client: &Client,
+    uri: &str,
+    wanted: &Value,
+    live: &Value,
+    merge: Merge,
+) -> Result<Value, Notice> {
+    let last = live
+        .pointer("/metadata/annotations")
+        .and_then(|annotations| annotations.get(LAST_APPLIED))
+        .and_then(Value::as_str)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or(Value::Null);
+    let body = merge.patch(&last, wanted);
+    let request = request(Method::PATCH, uri, merge.content_type(), &body)?;
+    Ok(client.request(request).await?)
+}
+
+async fn get(client: &Client, url: &str) -> Result<Option<Value>, Notice> {
+    let request = request(Method::GET, url, "application/json", &Value::Null)?;
+    match client.request(request).await {
+        Ok(object) => Ok(Some(object)),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn request(
+    method: Method,
+    uri: &str,
+    content_type: &str,
+    body: &Value,
+) -> Result<Request<Vec<u8>>, Notice> {
+    let body = match body {
+        Value::Null => Vec::new(),
+        body => body.to_string().into_bytes(),
+    };
+    Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(http::header::CONTENT_TYPE, content_type)
+        .body(body)
+        .map_err(|error| invalid(&format!("`{uri}` cannot be asked for: {error}")))
+}
+
+fn namespace_of<'a>(
+    object: &'a Value,
+    options: &'a ApplyOptions,
+    default: &'a str,
+) -> Result<&'a str, Notice> {
+    match (text(object, "/metadata/namespace"), &options.namespace) {
+        ("", Some(given)) => Ok(given),
+        ("", None) => Ok(default),
+        (own, Some(given)) if own != given => Err(invalid(&format!(
+            "the object says namespace `{own}`, the command line `{given}`"
+        ))),
+        (own, _) => Ok(own),
+    }
+}
+
+/// The object with the memory of itself in its annotations.
+fn remember(object: &Value) -> Value {
+    let mut plain = object.clone();
+    if let Some(metadata) = plain.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = metadata.get_mut("annotations");
+        if let Some(annotations) = annotations.and_then(Value::as_object_mut) {
+            annotations.remove(LAST_APPLIED);
+        }
+        let empty = |annotations: &Value| {
+            annotations.is_null()
+                || annotations
+                    .as_object()
+                    .is_some_and(serde_json::Map::is_empty)
+        };
+        if metadata.get("annotations").is_some_and(empty) {
+            metadata.remove("annotations");
+        }
+    }
+    let memory = format!("{plain}\n");
+    if memory.len() > LAST_APPLIED_BYTES_MAX {
+        return plain;
+    }
+    if let Some(metadata) = plain.get_mut("metadata").and_then(Value::as_object_mut) {
+        let annotations = metadata.entry("annotations").or_insert_with(|| json!({}));
+        if let Some(annotations) = annotations.as_object_mut() {
+            annotations.insert(LAST_APPLIED.to_owned(), memory.into());
+        }
+    }
+    plain
+}
+
+fn invalid(message: &str) -> Notice {
+    Notice {
+        code: None,
+        reason: "Invalid".to_owned(),
+        message: message.to_owned(),
+        retryable: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_opened_and_what_others_need_goes_first() {
+        let item = |object| Item {
+            origin: "a.yaml:1".into(),
+            object,
+        };
+        let list = item(json!({"kind": "List", "items": [{"kind": "Pod"}, {"kind": "Namespace"}]}));
+        let mut kinds: Vec<Item> = flatten(list);
+        kinds.sort_by_key(|item| rank(&item.object));
+        let kinds: Vec<&str> = kinds
+            .iter()
+            .map(|item| text(&item.object, "/kind"))
+            .collect();
+        assert_eq!(kinds, ["Namespace", "Pod"]);
+    }
+
+    #[test]
+    fn memory_is_kept_unless_it_is_too_large() {
+        let object = json!({"kind": "ConfigMap", "metadata": {"name": "a", "annotations": null}});
+        let wanted = remember(&object);
+        assert!(wanted["metadata"]["annotations"][LAST_APPLIED].is_string());
+        assert_eq!(remember(&wanted), wanted);
+        let large = json!({"metadata": {"name": "a"}, "data": {"x": "y".repeat(300_000)}});
+        assert_eq!(remember(&large), large);
+    }
+
+    #[test]
+    fn objects_are_named_as_kubectl_names_them() {
+        let name = |api: &str, kind: &str| {
+            display_name(&json!({"apiVersion": api, "kind": kind, "metadata": {"name": "x"}}))
+        };
+        assert_eq!(name("apps/v1", "Deployment"), "deployment.apps/x");
+        assert_eq!(name("v1", "Service"), "service/x");
+    }
+}

@@ -1,0 +1,179 @@
+//! A session: one client, and who it is connected to as whom.
+
+use std::path::PathBuf;
+
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+
+use crate::serve::{HostError, HostOptions};
+
+use super::embedded::{Embedded, Role};
+use super::guard::{Access, GuardLayer};
+use super::link;
+use super::notice::Notice;
+
+/// What to connect to.
+#[derive(Clone, Debug)]
+pub enum Target {
+    Embedded(HostOptions),
+    Kubeconfig {
+        /// The current one if absent.
+        context: Option<String>,
+        /// `$KUBECONFIG` or `~/.kube/config` if absent.
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// The control plane runs in this process.
+    Embedded,
+    /// An embedded cluster that another process hosts.
+    Joined,
+    /// A cluster of a kubeconfig.
+    Kubeconfig,
+}
+
+/// Which cluster this is; shown on every screen.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    pub kind: Kind,
+    /// The embedded cluster's name, or the context's.
+    pub cluster: String,
+    pub user: String,
+    /// Where requests go: a URL, or in words.
+    pub server: String,
+    /// Where namespaced commands go when they name none.
+    pub namespace: String,
+    pub access: Access,
+}
+
+/// An open session. Clones share the connection.
+#[derive(Clone)]
+pub struct Session {
+    client: kube::Client,
+    identity: Identity,
+    embedded: Option<Embedded>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error(transparent)]
+    Host(#[from] HostError),
+    #[error("the kubeconfig cannot be used")]
+    Kubeconfig(#[source] Box<KubeconfigError>),
+    #[error("context `{0}` is not in the kubeconfig")]
+    NoContext(String),
+    #[error("no client for `{cluster}`: {notice}")]
+    Client { cluster: String, notice: Notice },
+}
+
+impl Session {
+    /// Connects. An embedded cluster is opened (or joined) now, so that a store that cannot be used
+    /// is known at once; a real cluster is only contacted with the first request.
+    pub async fn open(
+        target: Target,
+        access: Access,
+        namespace: Option<String>,
+    ) -> Result<Self, ConnectError> {
+        match target {
+            Target::Embedded(options) => Self::embedded(options, access, namespace).await,
+            Target::Kubeconfig { context, file } => {
+                Self::kubeconfig(context, file, access, namespace).await
+            }
+        }
+    }
+
+    async fn embedded(
+        options: HostOptions,
+        access: Access,
+        namespace: Option<String>,
+    ) -> Result<Self, ConnectError> {
+        let embedded = Embedded::new(options);
+        let (_, role) = embedded.open().await?;
+        let namespace = namespace.unwrap_or_else(|| "default".to_owned());
+        let (kind, server) = match role {
+            Role::Hosting => (Kind::Embedded, "in this process"),
+            Role::Joined => (Kind::Joined, "on this machine"),
+        };
+        let identity = Identity {
+            kind,
+            cluster: embedded.cluster().to_owned(),
+            user: "admin".to_owned(),
+            server: server.to_owned(),
+            namespace: namespace.clone(),
+            access,
+        };
+        Ok(Self {
+            client: link::client(embedded.clone(), access, &namespace),
+            identity,
+            embedded: Some(embedded),
+        })
+    }
+
+    async fn kubeconfig(
+        context: Option<String>,
+        file: Option<PathBuf>,
+        access: Access,
+        namespace: Option<String>,
+    ) -> Result<Self, ConnectError> {
+        let failed = |error| ConnectError::Kubeconfig(Box::new(error));
+        let kubeconfig = match file {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        }
+        .map_err(failed)?;
+        let name = context
+            .or_else(|| kubeconfig.current_context.clone())
+            .unwrap_or_default();
+        let chosen = kubeconfig
+            .contexts
+            .iter()
+            .find(|candidate| candidate.name == name)
+            .and_then(|named| named.context.clone())
+            .ok_or_else(|| ConnectError::NoContext(name.clone()))?;
+        let options = KubeConfigOptions {
+            context: Some(name.clone()),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
+            .await
+            .map_err(failed)?;
+        if let Some(namespace) = namespace {
+            config.default_namespace = namespace;
+        }
+        let identity = Identity {
+            kind: Kind::Kubeconfig,
+            cluster: name.clone(),
+            user: chosen.user.unwrap_or_default(),
+            server: config.cluster_url.to_string(),
+            namespace: config.default_namespace.clone(),
+            access,
+        };
+        let builder = ClientBuilder::try_from(config).map_err(|error| ConnectError::Client {
+            cluster: name,
+            notice: Notice::from(error),
+        })?;
+        Ok(Self {
+            client: builder.with_layer(&GuardLayer(access)).build(),
+            identity,
+            embedded: None,
+        })
+    }
+
+    pub fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Ends the session. If this process hosts the cluster, what was acknowledged is on disk and
+    /// another console may take over.
+    pub async fn close(&self) {
+        if let Some(embedded) = &self.embedded {
+            embedded.close().await;
+        }
+    }
+}

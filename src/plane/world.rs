@@ -1,0 +1,197 @@
+//! The World: everything there is of one cluster, advanced by two calls.
+//!
+//! ```text
+//!   handle(request) ─► apiserver ─► store ─┐
+//!   step ─► reconcile, schedule, agents ─► ops ─► apiserver ─► store ─┤
+//!        ▲                                                            ▼
+//!        └── work queues, scheduler, agents ◄── absorb: every change ─┴─► journal of the step
+//! ```
+//!
+//! Deterministic: the same calls with the same times and seed give the same bytes. A clone is a fork.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::apiserver::{self, Registry, Request, Response, Status, WriteContext};
+use crate::k8s::{Change, ChangeKind, Cluster, Object, Op, Revision, resources};
+use crate::stdx::rng::Stream;
+use crate::store::{Snapshot, Store};
+
+use super::controllers::Controllers;
+
+/// Keys reconciled and pods scheduled in one step. It bounds how long a waiting write waits.
+const RECONCILES_MAX: usize = 128;
+/// How often outlived events are looked for.
+const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(1);
+
+/// A cluster as a state machine.
+#[derive(Clone)]
+pub struct World {
+    store: Store,
+    registry: Arc<Registry>,
+    controllers: Controllers,
+    ids: Stream,
+    /// What happened since the last step, and is not durable yet.
+    journal: Vec<Change>,
+    next_sweep: Timestamp,
+}
+
+/// What one step yields.
+#[derive(Debug)]
+pub struct Step {
+    /// Everything that was written since the last step, in order; must become durable before
+    /// anybody is told of it.
+    pub journal: Vec<Change>,
+    /// When something is to be done even if nothing changes until then.
+    pub next_wake: Option<Timestamp>,
+    /// Work is left that can be done now.
+    pub more: bool,
+}
+
+/// What readers see.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub snapshot: Snapshot,
+    pub registry: Arc<Registry>,
+}
+
+impl World {
+    /// A new cluster with the objects that every cluster begins with.
+    pub fn new(seed: u64, now: Timestamp) -> Self {
+        Self::restore(Vec::new(), Revision::default(), seed, now)
+    }
+
+    /// A cluster from what was durable. `revision` is at least the highest ever handed out; `seed`
+    /// must differ from those of earlier lives, or identities would be given out twice.
+    pub fn restore(objects: Vec<Object>, revision: Revision, seed: u64, now: Timestamp) -> Self {
+        let store = Store::restore(objects.into_iter().map(Arc::new), revision);
+        let registry = Registry::of(store.cluster());
+        let mut world = Self {
+            store,
+            registry: Arc::new(registry),
+            controllers: Controllers::new(),
+            ids: Stream::new(seed, "ids"),
+            journal: Vec::new(),
+            next_sweep: now,
+        };
+        world.replay();
+        let mut context = WriteContext {
+            now,
+            ids: &mut world.ids,
+        };
+        let seeded = apiserver::bootstrap::seed(&mut world.store, &world.registry, &mut context);
+        assert!(
+            seeded.is_ok(),
+            "the objects of a new cluster were refused: {seeded:?}"
+        );
+        world.absorb();
+        world
+    }
+
+    /// Carries out a write at once; its consequences follow with the next steps.
+    pub fn handle(&mut self, request: &Request, now: Timestamp) -> Response {
+        let mut context = WriteContext {
+            now,
+            ids: &mut self.ids,
+        };
+        let response = apiserver::write(&mut self.store, &self.registry, request, &mut context);
+        self.absorb();
+        response
+    }
+
+    /// Advances everything that can be advanced now, up to a bound.
+    pub fn step(&mut self, now: Timestamp) -> Step {
+        self.reconcile(now);
+        if now >= self.next_sweep {
+            self.next_sweep = now.saturating_add(SWEEP_EVERY).unwrap_or(Timestamp::MAX);
+            apiserver::events::sweep(&mut self.store, now);
+            self.absorb();
+        }
+        let wakes = [self.controllers.next_wake(), Some(self.next_sweep)];
+        let next_wake = wakes.into_iter().flatten().min();
+        Step {
+            journal: std::mem::take(&mut self.journal),
+            next_wake,
+            more: self.controllers.has_ready(now) || next_wake.is_some_and(|wake| wake <= now),
+        }
+    }
+
+    /// The present state for readers. What is in it becomes durable with the next step's journal.
+    pub fn published(&self) -> Published {
+        Published {
+            snapshot: self.store.snapshot(),
+            registry: Arc::clone(&self.registry),
+        }
+    }
+
+    pub fn cluster(&self) -> &Cluster {
+        self.store.cluster()
+    }
+
+    fn reconcile(&mut self, now: Timestamp) {
+        for _ in 0..RECONCILES_MAX {
+            let Some(job) = self.controllers.next(now) else {
+                return;
+            };
+            let outcome = (job.controller.reconcile)(self.store.cluster(), &job.key, now);
+            // The first refusal ends the run, so that no event tells of what did not happen.
+            let refused = outcome
+                .ops
+                .into_iter()
+                .find_map(|op| self.execute(op, job.controller.name, now).err());
+            match refused {
+                None => self.controllers.done(job, outcome.again_at),
+                Some(_) => self.controllers.failed(job, now),
+            }
+        }
+    }
+
+    fn execute(&mut self, op: Op, author: &str, now: Timestamp) -> Result<(), Status> {
+        let mut context = WriteContext {
+            now,
+            ids: &mut self.ids,
+        };
+        let result = apiserver::execute(&mut self.store, &self.registry, op, author, &mut context);
+        self.absorb();
+        result
+    }
+
+    /// Tells everybody what was written since the last call.
+    fn absorb(&mut self) {
+        let changes = self.store.take_journal();
+        let definitions =
+            |change: &Change| change.object.key.resource == resources::CUSTOM_RESOURCE_DEFINITIONS;
+        if changes.iter().any(definitions) {
+            Arc::make_mut(&mut self.registry).follow(self.store.cluster());
+        }
+        for change in changes {
+            let last = self.journal.last().map(|last| last.object.revision);
+            assert!(
+                last.is_none_or(|last| last < change.object.revision),
+                "revision {} was journalled after {last:?}",
+                change.object.revision
+            );
+            self.observe(&change);
+            self.journal.push(change);
+        }
+    }
+
+    fn observe(&mut self, change: &Change) {
+        self.controllers.observe(self.store.cluster(), change);
+    }
+
+    /// After a start everything is looked at once, as if it had just been added.
+    fn replay(&mut self) {
+        let snapshot = self.store.snapshot();
+        for resource in snapshot.cluster.resources() {
+            for object in snapshot.cluster.list(resource) {
+                self.observe(&Change {
+                    kind: ChangeKind::Added,
+                    object: Arc::clone(object),
+                    previous: None,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Hosting a cluster in this process: opens or makes it, runs it, serves it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::apiserver::request::{ResourceTarget, Verb};
+use crate::apiserver::{Request, Response};
+use crate::plane::World;
+use crate::stdx::clock;
+
+use super::certificates::{Authority, CertificateError};
+use super::driver::{Driver, DriverError};
+use super::holder::{self, Holder};
+use super::journal::{Journal, JournalError, Restored};
+#[cfg(unix)]
+use super::local;
+use super::{files, identity, kubeconfig, listener};
+
+const STORE: &str = "store.redb";
+
+/// Where a cluster is kept and how it is served.
+#[derive(Clone, Debug)]
+pub struct HostOptions {
+    /// The cluster's name, for people.
+    pub cluster: String,
+    /// The cluster's folder; `None` keeps nothing.
+    pub folder: Option<PathBuf>,
+    /// The command that hosts, for people who find the cluster in use.
+    pub command: String,
+    /// Where to serve TLS, if at all.
+    pub listen: Option<SocketAddr>,
+    /// Objects that a new cluster begins with.
+    pub seed: Vec<Value>,
+}
+
+/// A running cluster. Dropping it stops the cluster without waiting for it.
+pub struct Host {
+    options: HostOptions,
+    driver: Driver,
+    task: JoinHandle<Result<(), DriverError>>,
+    authority: Option<Authority>,
+    address: Option<SocketAddr>,
+    stop: CancellationToken,
+}
+
+/// Connects to a host in this process, as its administrator; outlives the host, in vain.
+#[derive(Clone)]
+pub struct Connector(Driver);
+
+impl Connector {
+    pub fn connect(&self) -> tokio::io::DuplexStream {
+        listener::memory(&self.0)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    #[error("the cluster's folder `{}` cannot be used", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("reading the cluster's store `{}` failed; nothing was changed", path.display())]
+    Unreadable { path: PathBuf },
+    #[error("a new cluster cannot begin with {object}: {message}")]
+    Seed { object: String, message: String },
+    #[error(transparent)]
+    Certificates(#[from] CertificateError),
+    #[error("cannot listen on {address}: {}", plain(source))]
+    Listen {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the local endpoint in `{}` cannot be opened", path.display())]
+    Local {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is in use; choose another with --listen".to_owned(),
+        io::ErrorKind::PermissionDenied => "not permitted".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+impl HostError {
+    /// Another process has the cluster open.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Journal(JournalError::Held { .. }))
+    }
+}
+
+impl Host {
+    /// Opens the cluster and serves it on all endpoints that the options name.
+    pub async fn open(options: HostOptions) -> Result<Self, HostError> {
+        // The port first: nothing has been touched when it turns out to be taken.
+        let tcp = match options.listen {
+            Some(address) => Some(
+                TcpListener::bind(address)
+                    .await
+                    .map_err(|source| HostError::Listen { address, source })?,
+            ),
+            None => None,
+        };
+        let (world, journal) = open_world(&options).await?;
+        let stop = CancellationToken::new();
+        let (driver, task) = Driver::start(world, journal, stop.clone());
+        let mut host = Self {
+            options,
+            driver,
+            task,
+            authority: None,
+            address: None,
+            stop,
+        };
+        if let Some(tcp) = tcp {
+            host.serve_tls(tcp)?;
+        }
+        host.serve_local()?;
+        Ok(host)
+    }
+
+    fn serve_tls(&mut self, tcp: TcpListener) -> Result<(), HostError> {
+        let now = clock::now();
+        let authority = match &self.options.folder {
+            Some(folder) => Authority::open(folder, now)?,
+            None => Authority::in_memory(now)?,
+        };
+        let address = tcp.local_addr().map_err(|source| HostError::Listen {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            source,
+        })?;
+        let host_name = host_name();
+        let config = authority.server(address.ip(), host_name.as_deref(), now)?;
+        tokio::spawn(listener::serve_tls(tcp, config, self.driver.clone()));
+        self.address = Some(address);
+        self.authority = Some(authority);
+        Ok(())
+    }
+
+    #[cfg(unix)]
+    fn serve_local(&self) -> Result<(), HostError> {
+        let Some(folder) = &self.options.folder else {
+            return Ok(());
+        };
+        let local = local::bind(folder).map_err(|source| HostError::Local {
+            path: folder.clone(),
+            source,
+        })?;
+        tokio::spawn(local::serve(local, self.driver.clone()));
+        let holder = Holder {
+            pid: std::process::id(),
+            command: self.options.command.clone(),
+            server: self.server_url(),
+        };
+        holder::write(folder, &holder);
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn serve_local(&self) -> Result<(), HostError> {
+        Ok(())
+    }
+
+    /// Opens connections to the cluster inside this process.
+    pub fn connector(&self) -> Connector {
+        Connector(self.driver.clone())
+    }
+
+    /// `https://127.0.0.1:6443`, where TLS is served. An unspecified address is reached by loopback.
+    pub fn server_url(&self) -> Option<String> {
+        let mut address = self.address?;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address {
+                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        Some(format!("https://{address}"))
+    }
+
+    /// A kubeconfig for the administrator, with a certificate made for it; needs TLS.
+    pub fn kubeconfig(&self) -> Result<Option<Value>, HostError> {
+        let (Some(authority), Some(server)) = (&self.authority, self.server_url()) else {
+            return Ok(None);
+        };
+        let credentials = authority.client("admin", &[identity::MASTERS], clock::now())?;
+        let cluster = &self.options.cluster;
+        Ok(Some(kubeconfig::document(
+            cluster,
+            &server,
+            authority.certificate_pem(),
+            &credentials,
+        )))
+    }
+
+    /// Whether it still answers.
+    pub fn is_running(&self) -> bool {
+        !self.stop.is_cancelled() && !self.task.is_finished()
+    }
+
+    /// Cancelled when the cluster has stopped, by itself or by [`Host::stop`].
+    pub fn stopped(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    /// Stops serving, answers what was taken, closes the store.
+    pub async fn stop(mut self) -> Result<(), DriverError> {
+        self.stop.cancel();
+        let result = (&mut self.task).await;
+        if let Some(folder) = &self.options.folder {
+            leave(folder);
+        }
+        result.map_err(|error| DriverError::Bug(error.to_string()))?
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[cfg(unix)]
+fn leave(folder: &Path) {
+    local::remove(folder);
+    holder::remove(folder);
+}
+
+#[cfg(not(unix))]
+fn leave(folder: &Path) {
+    holder::remove(folder);
+}
+
+fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    {
+        let name = rustix::system::uname();
+        name.nodename().to_str().ok().map(ToOwned::to_owned)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
+/// Different at each start, so that no uid is given out twice.
+fn seed_of_this_start() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), HostError> {
+    let Some(folder) = &options.folder else {
+        let mut world = World::new(seed_of_this_start(), clock::now());
+        plant(&mut world, &options.seed)?;
+        return Ok((world, None));
+    };
+    files::make_private_folder(folder).map_err(|source| HostError::Folder {
+        path: folder.clone(),
+        source,
+    })?;
+    let path = folder.join(STORE);
+    let reading = path.clone();
+    let opened = tokio::task::spawn_blocking(move || Journal::open(&reading)).await;
+    // The store's library asserts on some kinds of damage.
+    let (journal, restored) = opened.map_err(|_panic| HostError::Unreadable { path })??;
+    let world = if restored.objects.is_empty() {
+        let mut world = World::new(seed_of_this_start(), clock::now());
+        plant(&mut world, &options.seed)?;
+        world
+    } else {
+        let Restored { objects, revision } = restored;
+        World::restore(objects, revision, seed_of_this_start(), clock::now())
+    };
+    Ok((world, Some(journal)))
+}
+
+/// Creates the objects that a new cluster begins with. They become durable together, with the
+/// first round: a new cluster has all of them or none.
+fn plant(world: &mut World, seed: &[Value]) -> Result<(), HostError> {
+    for object in seed {
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
+        let (group, version) = text("/apiVersion")
+            .split_once('/')
+            .unwrap_or(("", text("/apiVersion")));
+        let name = format!("{} `{}`", text("/kind"), text("/metadata/name"));
+        let refused = |message: String| HostError::Seed {
+            object: name.clone(),
+            message,
+        };
+        let published = world.published();
+        let found = published.registry.by_kind(group, version, text("/kind"));
+        let Some(resource_type) = found else {
+            return Err(refused("its kind is not known".to_owned()));
+        };
+        let namespace = if resource_type.namespaced {
+            let named = text("/metadata/namespace");
+            if named.is_empty() { "default" } else { named }
+        } else {
+            ""
+        };
+        let target = ResourceTarget {
+            group: group.into(),
+            version: version.into(),
+            plural: resource_type.plural.clone(),
+            namespace: namespace.into(),
+            ..ResourceTarget::default()
+        };
+        let request = Request::internal(Verb::Create, target, identity::administrator())
+            .with_body("application/json", object.to_string());
+        let response = world.handle(&request, clock::now());
+        if !response.is_success() {
+            return Err(refused(message_of(&response)));
+        }
+    }
+    Ok(())
+}
+
+fn message_of(response: &Response) -> String {
+    let status = response.value();
+    let message = status.get("message").and_then(Value::as_str);
+    message.unwrap_or("it was refused").to_owned()
+}
