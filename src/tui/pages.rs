@@ -2,6 +2,7 @@
 
 pub mod bays;
 pub mod logs;
+pub mod objects;
 pub mod pulse;
 pub mod queue;
 pub mod services;
