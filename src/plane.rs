@@ -5,6 +5,7 @@
 //! must become durable is handed out with each step.
 
 mod controllers;
+mod pod_log;
 mod workqueue;
 mod world;
 

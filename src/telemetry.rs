@@ -3,10 +3,7 @@
 //! A console owns the terminal, so its log goes to a file; `serve` and the other commands log to
 //! the standard error. Nothing is ever logged to the standard output.
 
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
-use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
@@ -20,26 +17,6 @@ pub fn log_to_stderr(filter: Option<&str>) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
-}
-
-/// Logs to a file that grows by what happens in one session; an unwritable place means no log.
-pub fn log_to_file(path: &Path, filter: Option<&str>) {
-    let opened = path
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| {
-            let mut options = OpenOptions::new();
-            // A new session starts a new log: it never outgrows the disk.
-            options.write(true).create(true).truncate(true);
-            options.open(path)
-        });
-    if let Ok(file) = opened {
-        let _already_set = tracing_subscriber::fmt()
-            .with_env_filter(env_filter(filter))
-            .with_writer(Mutex::new(file))
-            .with_ansi(false)
-            .try_init();
-    }
 }
 
 fn env_filter(filter: Option<&str>) -> EnvFilter {

@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::agent::Agents;
 use crate::apiserver::{self, Registry, Request, Response, Status, WriteContext};
 use crate::k8s::{Change, ChangeKind, Cluster, Object, Op, Revision, resources};
 use crate::stdx::rng::Stream;
 use crate::store::{Snapshot, Store};
 
 use super::controllers::Controllers;
+use super::pod_log;
 
 /// Keys reconciled and pods scheduled in one step. It bounds how long a waiting write waits.
 const RECONCILES_MAX: usize = 128;
@@ -31,6 +33,7 @@ pub struct World {
     store: Store,
     registry: Arc<Registry>,
     controllers: Controllers,
+    agents: Agents,
     ids: Stream,
     /// What happened since the last step, and is not durable yet.
     journal: Vec<Change>,
@@ -66,11 +69,12 @@ impl World {
     /// must differ from those of earlier lives, or identities would be given out twice.
     pub fn restore(objects: Vec<Object>, revision: Revision, seed: u64, now: Timestamp) -> Self {
         let store = Store::restore(objects.into_iter().map(Arc::new), revision);
-        let registry = Registry::of(store.cluster());
+        let registry = Registry::of(store.cluster()).with_pod_log(pod_log::of);
         let mut world = Self {
             store,
             registry: Arc::new(registry),
             controllers: Controllers::new(),
+            agents: Agents::new(seed),
             ids: Stream::new(seed, "ids"),
             journal: Vec::new(),
             next_sweep: now,
@@ -103,6 +107,7 @@ impl World {
     /// Advances everything that can be advanced now, up to a bound.
     pub fn step(&mut self, now: Timestamp) -> Step {
         self.reconcile(now);
+        self.run_agents(now);
         if now >= self.next_sweep {
             self.next_sweep = now.saturating_add(SWEEP_EVERY).unwrap_or(Timestamp::MAX);
             apiserver::events::sweep(&mut self.store, now);
@@ -147,6 +152,13 @@ impl World {
         }
     }
 
+    /// Nobody waits for an agent's ops: a refused one is decided anew at the next look.
+    fn run_agents(&mut self, now: Timestamp) {
+        for op in self.agents.step(self.store.cluster(), now) {
+            let _decided_anew = self.execute(op, "kubelet", now);
+        }
+    }
+
     fn execute(&mut self, op: Op, author: &str, now: Timestamp) -> Result<(), Status> {
         let mut context = WriteContext {
             now,
@@ -179,6 +191,7 @@ impl World {
 
     fn observe(&mut self, change: &Change) {
         self.controllers.observe(self.store.cluster(), change);
+        self.agents.observe(change);
     }
 
     /// After a start everything is looked at once, as if it had just been added.
