@@ -22,6 +22,7 @@ mod table;
 
 mod admission;
 mod create;
+mod defaults;
 mod delete;
 mod execute;
 mod normalize;

@@ -1,5 +1,9 @@
 //! Admission: defaults and rules that look beyond the one object.
 
+mod limits;
+mod pod;
+mod quota;
+
 use serde_json::Value;
 
 use super::registry::ResourceType;
@@ -47,40 +51,51 @@ pub(super) fn namespace_accepts(
     Ok(())
 }
 
+/// Mutating admission of a new object.
 pub(super) fn mutate(
     writing: &mut Writing,
     resource_type: &ResourceType,
     object: &mut Value,
 ) -> Result<(), Status> {
-    let _ = (writing, resource_type, object);
+    if resource_type.storage == resources::PODS {
+        limits::apply(writing, object);
+        pod::mutate(writing, object)?;
+    } else if resource_type.storage == resources::PERSISTENT_VOLUME_CLAIMS {
+        default_storage_class(writing, object);
+    }
     Ok(())
 }
 
-pub(super) fn mutate_update(
+/// Validating admission of a new object.
+pub(super) fn validate(
     writing: &mut Writing,
     resource_type: &ResourceType,
-    old: &Value,
-    object: &mut Value,
-) -> Result<(), Status> {
-    let _ = (writing, resource_type, old, object);
-    Ok(())
-}
-
-pub(super) fn validate(
-    writing: &Writing,
-    resource_type: &ResourceType,
     object: &Value,
 ) -> Result<(), Status> {
-    let _ = (writing, resource_type, object);
-    Ok(())
+    if resource_type.storage == resources::PODS {
+        limits::check(writing, object)?;
+    }
+    quota::check(writing, resource_type, object)
 }
 
-pub(super) fn validate_update(
-    writing: &Writing,
-    resource_type: &ResourceType,
-    old: &Value,
-    object: &Value,
-) -> Result<(), Status> {
-    let _ = (writing, resource_type, old, object);
-    Ok(())
+/// `DefaultStorageClass`: the newest class that says it is the default.
+fn default_storage_class(writing: &Writing, object: &mut Value) {
+    const MARK: &str = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+    if object
+        .pointer("/spec/storageClassName")
+        .is_some_and(Value::is_string)
+    {
+        return;
+    }
+    let class = writing
+        .store
+        .cluster()
+        .list(&resources::STORAGE_CLASSES)
+        .filter(|class| tree::text(&class.json(), MARK) == "true")
+        .max_by_key(|class| (class.created, std::cmp::Reverse(class.key.name.clone())));
+    if let Some(class) = class
+        && let Some(spec) = tree::object(object, "spec")
+    {
+        spec.insert("storageClassName".into(), class.name().into());
+    }
 }

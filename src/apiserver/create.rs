@@ -51,7 +51,6 @@ pub(super) fn create(
         object,
         expect: Expect::Absent,
     })?;
-    strategy::after_create(writing, &change);
     Ok(change.object)
 }
 

@@ -40,6 +40,7 @@ pub(super) fn typed(
     let warnings = normalize::normalize(resource_type, &mut tree, strictness)?;
     writing.warnings.extend(warnings);
     convert::to_stored(resource_type, &mut tree);
+    normalize::fill(writing.registry, resource_type, &mut tree);
     Ok(tree)
 }
 

@@ -111,7 +111,7 @@ pub(super) fn delete(
 ) -> Result<Done, Status> {
     let current = writing.current(resource_type, target)?;
     check(resource_type, &current, &options.if_match)?;
-    strategy::may_delete(writing, resource_type, &current)?;
+    strategy::may_delete(resource_type, &current)?;
     let mut object = current.json();
     add_policy_finalizer(&mut object, options.propagation);
     let grace = grace_period(&current, &object, options);

@@ -5,7 +5,8 @@
 
 use serde_json::{Map, Value};
 
-use super::registry::{Origin, ResourceType};
+use super::defaults;
+use super::registry::{Origin, Registry, ResourceType};
 use super::status::Status;
 use crate::k8s::facts;
 use crate::k8s::quantity::Quantity;
@@ -291,6 +292,54 @@ impl Walk {
             }
         }
         out
+    }
+}
+
+/// Defaults: Kubernetes' own, or those of a custom resource's schema.
+pub(super) fn fill(registry: &Registry, resource_type: &ResourceType, tree: &mut Value) {
+    match resource_type.origin {
+        Origin::Builtin => {
+            let stored = registry
+                .stored(&resource_type.storage)
+                .map_or(resource_type, AsRef::as_ref);
+            if let Some(definition) =
+                facts::definition_of(&stored.group, &stored.version, &stored.kind)
+            {
+                defaults::apply(definition, tree);
+            }
+        }
+        Origin::Lab | Origin::Custom => {
+            if let Some(schema) = resource_type.schema() {
+                fill_structural(schema, tree);
+            }
+        }
+    }
+}
+
+fn fill_structural(schema: &Schema, tree: &mut Value) {
+    match tree {
+        Value::Object(map) => {
+            for (key, field) in &schema.properties {
+                if let Some(value) = &field.default_value
+                    && !map.contains_key(key.as_str())
+                {
+                    map.insert(key.to_string(), value.clone());
+                }
+            }
+            for (key, entry) in map.iter_mut() {
+                if let Some(field) = schema.field(key) {
+                    fill_structural(field, entry);
+                }
+            }
+        }
+        Value::Array(entries) => {
+            if let Some(items) = schema.items.as_deref() {
+                entries
+                    .iter_mut()
+                    .for_each(|entry| fill_structural(items, entry));
+            }
+        }
+        _ => {}
     }
 }
 

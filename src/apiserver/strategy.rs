@@ -1,20 +1,28 @@
 //! What single kinds do beyond the generic verbs: fields they reset, allocate or keep.
 
+mod definition;
+mod job;
+mod namespace;
+mod pod;
+mod service;
+
+pub(super) use pod::quality as pod_quality;
+
 use serde_json::{Value, json};
 
 use super::registry::{Origin, ResourceType};
+use super::request::ResourceTarget;
 use super::status::Status;
-use super::tree;
 use super::write::Writing;
+use super::{delete, tree};
 use crate::k8s::{Change, Object, Resource, resources};
 
-/// Before defaults: what a client may not decide about a new object.
+/// Before admission: what a client may not decide about a new object, and what its kind fills in.
 pub(super) fn prepare_create(
     writing: &mut Writing,
     resource_type: &ResourceType,
     object: &mut Value,
 ) -> Result<(), Status> {
-    let _ = writing;
     if resource_type.has_status()
         && !keeps_status(&resource_type.storage)
         && let Some(root) = object.as_object_mut()
@@ -23,6 +31,17 @@ pub(super) fn prepare_create(
     }
     if has_generation(resource_type) {
         tree::set_meta(object, "generation", 1);
+    }
+    match kind(resource_type) {
+        Kind::Namespace => namespace::prepare(object),
+        Kind::Pod => pod::prepare_create(object),
+        Kind::Service => service::allocate(writing, object, None)?,
+        Kind::Job => job::prepare_create(object),
+        Kind::Definition => definition::prepare(writing, object, None),
+        Kind::Claim => protect(object, "kubernetes.io/pvc-protection"),
+        Kind::Volume => protect(object, "kubernetes.io/pv-protection"),
+        Kind::Secret => secret(object),
+        Kind::Other => {}
     }
     Ok(())
 }
@@ -34,13 +53,73 @@ pub(super) fn prepare_update(
     object: &mut Value,
     status: bool,
 ) -> Result<(), Status> {
-    let _ = (writing, resource_type, old, object, status);
+    if status {
+        return Ok(());
+    }
+    match kind(resource_type) {
+        Kind::Namespace => namespace::prepare_update(old, object),
+        Kind::Service => service::allocate(writing, object, Some(old))?,
+        Kind::Definition => definition::prepare(writing, object, Some(old)),
+        Kind::Secret => secret(object),
+        _ => {}
+    }
     Ok(())
 }
 
-/// Node agents register nodes with their status; a persistent volume's phase comes with it.
+enum Kind {
+    Namespace,
+    Pod,
+    Service,
+    Job,
+    Definition,
+    Claim,
+    Volume,
+    Secret,
+    Other,
+}
+
+fn kind(resource_type: &ResourceType) -> Kind {
+    match (resource_type.group.as_str(), resource_type.plural.as_str()) {
+        ("", "namespaces") => Kind::Namespace,
+        ("", "pods") => Kind::Pod,
+        ("", "services") => Kind::Service,
+        ("", "persistentvolumeclaims") => Kind::Claim,
+        ("", "persistentvolumes") => Kind::Volume,
+        ("", "secrets") => Kind::Secret,
+        ("batch", "jobs") => Kind::Job,
+        ("apiextensions.k8s.io", "customresourcedefinitions") => Kind::Definition,
+        _ => Kind::Other,
+    }
+}
+
+/// Node agents register nodes with their status.
 fn keeps_status(resource: &Resource) -> bool {
     *resource == resources::NODES
+}
+
+/// `stringData` is written only: it goes into `data`, encoded.
+fn secret(object: &mut Value) {
+    use base64::Engine;
+    let Some(Value::Object(plain)) = object
+        .as_object_mut()
+        .and_then(|root| root.remove("stringData"))
+    else {
+        return;
+    };
+    if let Some(data) = tree::object(object, "data") {
+        for (key, text) in plain {
+            let encoded =
+                base64::engine::general_purpose::STANDARD.encode(text.as_str().unwrap_or_default());
+            data.insert(key, encoded.into());
+        }
+    }
+}
+
+/// The finalizer that keeps storage while something uses it (`StorageObjectInUseProtection`).
+///
+/// Nothing in this cluster takes it away again yet, so it is not set.
+fn protect(object: &mut Value, finalizer: &str) {
+    let _ = (object, finalizer);
 }
 
 /// Kinds whose strategy sets `metadata.generation` upstream.
@@ -91,12 +170,7 @@ pub(super) fn on_deletion(resource_type: &ResourceType, object: &mut Value) {
     }
 }
 
-pub(super) fn may_delete(
-    writing: &Writing,
-    resource_type: &ResourceType,
-    object: &Object,
-) -> Result<(), Status> {
-    let _ = writing;
+pub(super) fn may_delete(resource_type: &ResourceType, object: &Object) -> Result<(), Status> {
     let protected = resource_type.storage == resources::NAMESPACES
         && matches!(object.name(), "default" | "kube-system" | "kube-public");
     if protected {
@@ -109,10 +183,31 @@ pub(super) fn may_delete(
     Ok(())
 }
 
-pub(super) fn after_create(writing: &mut Writing, change: &Change) {
-    let _ = (writing, change);
-}
-
+/// Objects of a custom resource go with its definition.
 pub(super) fn after_delete(writing: &mut Writing, change: &Change) {
-    let _ = (writing, change);
+    if change.object.key.resource != resources::CUSTOM_RESOURCE_DEFINITIONS {
+        return;
+    }
+    let tree = change.object.json();
+    let resource = Resource::new(
+        tree::text(&tree, "/spec/group"),
+        tree::text(&tree, "/spec/names/plural"),
+    );
+    let registry = writing.registry;
+    let Some(resource_type) = registry.stored(&resource) else {
+        return;
+    };
+    let keys: Vec<_> = writing
+        .store
+        .cluster()
+        .list(&resource)
+        .map(|object| object.key.clone())
+        .collect();
+    for key in keys {
+        let target: ResourceTarget = delete::target_of(resource_type, &key);
+        let options = delete::DeleteOptions::default();
+        // One that is held by a finalizer stays behind without a type, as long as its finalizer
+        // does; upstream holds the definition instead.
+        let _ = delete::delete(writing, resource_type, &target, &options);
+    }
 }

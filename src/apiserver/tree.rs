@@ -55,7 +55,6 @@ pub(super) fn carry_meta(from: &Value, to: &mut Value, key: &str) {
 }
 
 /// Sets a key of a map where it is missing or null.
-#[expect(dead_code, reason = "defaults per kind come next")]
 pub(super) fn default(map: &mut Map<String, Value>, key: &str, value: impl Into<Value>) {
     if map.get(key).is_none_or(Value::is_null) {
         map.insert(key.into(), value.into());

@@ -9,7 +9,7 @@ use super::registry::ResourceType;
 use super::request::ResourceTarget;
 use super::status::Status;
 use super::write::{Writing, is_status};
-use super::{Cause, admission, delete, strategy, tree, validation};
+use super::{Cause, delete, strategy, tree, validation};
 use crate::k8s::{Object, Revision};
 use crate::store::{Expect, Write};
 
@@ -44,10 +44,8 @@ pub(super) fn store(
     }
     strategy::prepare_update(writing, resource_type, &old, &mut object, is_status(target))?;
     if !is_status(target) {
-        admission::mutate_update(writing, resource_type, &old, &mut object)?;
         let causes = validation::of_update(writing, resource_type, &old, &object);
         reject(resource_type, current.name(), causes)?;
-        admission::validate_update(writing, resource_type, &old, &object)?;
     } else {
         let causes = validation::of_status(resource_type, &old, &object);
         reject(resource_type, current.name(), causes)?;

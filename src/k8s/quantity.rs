@@ -98,6 +98,11 @@ impl Quantity {
         clamp(divide_up(self.nano, NANO))
     }
 
+    /// The exact amount in nano units, for comparisons: equal amounts may be written differently.
+    pub fn nano(self) -> i128 {
+        self.nano
+    }
+
     pub fn is_zero(self) -> bool {
         self.nano == 0
     }
