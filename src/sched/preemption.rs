@@ -1,0 +1,268 @@
+//! `DefaultPreemption`: which pods of lower priority would have to go, and on which node.
+
+use std::cmp::Reverse;
+
+use super::configuration::Profile;
+use super::framework::{self, Prepared, Subject};
+use super::node_info::{NodeInfo, PodEntry};
+use super::snapshot::{NodeId, Snapshot};
+use super::surroundings::Budget;
+use super::verdict::{Code, Plugin, Reason, Refusal, summary};
+use crate::k8s::Name;
+
+pub const NEVER: &str = "not eligible due to preemptionPolicy=Never.";
+pub const TERMINATING: &str = "not eligible due to a terminating pod on the nominated node.";
+pub const NO_VICTIMS: &str = "No preemption victims found for incoming pod";
+pub const NOT_HELPFUL: &str = "Preemption is not helpful for scheduling";
+/// `DynamicResources`' post-filter runs first and always adds this.
+pub const NO_CLAIMS: &str = "no new claims to deallocate";
+
+/// What preemption came to.
+#[derive(Clone, Debug, Default)]
+pub struct Preemption {
+    pub outcome: PreemptionOutcome,
+    /// Why the pod may not preempt at all.
+    pub ineligible: Option<&'static str>,
+    /// Nodes that were refused for something that removing pods may mend.
+    pub potential: Vec<NodeId>,
+    pub candidates: Vec<Candidate>,
+    /// Potential nodes where removing pods does not help.
+    pub rejected: Vec<(NodeId, Refusal)>,
+    /// All candidates that no criterion tells apart from the best.
+    pub best: Vec<NodeId>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PreemptionOutcome {
+    /// A node can be nominated.
+    Success,
+    /// With the post-filters' text.
+    Unschedulable(String),
+    /// A post-filter failed, with this text.
+    Error(String),
+    /// Not tried: the pod is schedulable or the profile does not preempt.
+    #[default]
+    NotTried,
+}
+
+impl PreemptionOutcome {
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Unschedulable(message) | Self::Error(message) => message,
+            Self::Success | Self::NotTried => "",
+        }
+    }
+}
+
+/// A node where preemption works.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    pub node: NodeId,
+    /// The most important first.
+    pub victims: Vec<PodEntry>,
+    /// How many victims' budgets are violated.
+    pub violations: usize,
+}
+
+impl Preemption {
+    pub fn candidate(&self, node: NodeId) -> Option<&Candidate> {
+        self.candidates
+            .iter()
+            .find(|candidate| candidate.node == node)
+    }
+}
+
+/// Runs the dry run on every node that may be helped. `refusals` has one entry a node.
+pub fn preempt(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    subject: &Subject,
+    prepared: &Prepared,
+    refusals: &[Option<Refusal>],
+) -> Preemption {
+    let mut preemption = Preemption::default();
+    if let Some(reason) = ineligible(snapshot, subject, refusals) {
+        preemption.ineligible = Some(reason);
+        preemption.outcome =
+            PreemptionOutcome::Unschedulable(format!("{NO_CLAIMS}, preemption: {reason}"));
+        return preemption;
+    }
+    for ((id, node), refusal) in snapshot.numbered_nodes().zip(refusals) {
+        if refusal
+            .as_ref()
+            .is_none_or(|refusal| refusal.code != Code::Unschedulable)
+        {
+            continue;
+        }
+        preemption.potential.push(id);
+        match select_victims(snapshot, profile, subject, prepared, node) {
+            Ok((victims, violations)) => preemption.candidates.push(Candidate {
+                node: id,
+                victims,
+                violations,
+            }),
+            Err(refusal) => preemption.rejected.push((id, refusal)),
+        }
+    }
+    preemption.best = best(&preemption.candidates);
+    preemption.outcome = if preemption.best.is_empty() {
+        let text = failure(snapshot.node_count(), &preemption.rejected);
+        PreemptionOutcome::Unschedulable(text)
+    } else {
+        PreemptionOutcome::Success
+    };
+    preemption
+}
+
+/// The post-filters' text when no node can be helped.
+pub fn failure(node_count: usize, rejected: &[(NodeId, Refusal)]) -> String {
+    let not_helpful = Reason::from(NOT_HELPFUL);
+    let others = node_count.saturating_sub(rejected.len());
+    let reasons = rejected
+        .iter()
+        .flat_map(|(_, refusal)| &refusal.reasons)
+        .chain(std::iter::repeat_n(&not_helpful, others));
+    let fit = summary(node_count, reasons);
+    format!("{NO_CLAIMS}, preemption: {fit}")
+}
+
+fn ineligible(
+    snapshot: &Snapshot,
+    subject: &Subject,
+    refusals: &[Option<Refusal>],
+) -> Option<&'static str> {
+    if subject.template.spec.never_preempts {
+        return Some(NEVER);
+    }
+    let id = snapshot.node_id(subject.nominated_node.as_ref()?)?;
+    let refusal = refusals.get(id.index())?.as_ref();
+    if refusal.is_some_and(|refusal| refusal.code == Code::UnschedulableAndUnresolvable) {
+        return None;
+    }
+    let is_leaving = |entry: &PodEntry| {
+        entry.priority() < subject.priority() && entry.is_terminating() && entry.preempted
+    };
+    let leaving = snapshot.node(id)?.pods.iter().any(is_leaving);
+    leaving.then_some(TERMINATING)
+}
+
+/// The victims on one node in order of importance, and how many of them violate a budget.
+pub fn select_victims(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    subject: &Subject,
+    prepared: &Prepared,
+    node: &NodeInfo,
+) -> Result<(Vec<PodEntry>, usize), Refusal> {
+    let is_lower = |entry: &&PodEntry| entry.priority() < subject.priority();
+    let mut lower: Vec<PodEntry> = node.pods.iter().filter(is_lower).cloned().collect();
+    if lower.is_empty() {
+        return Err(Refusal::unresolvable(Plugin::DefaultPreemption, NO_VICTIMS));
+    }
+    let mut prepared = prepared.clone();
+    let mut emptier = node.clone();
+    for entry in &lower {
+        emptier.remove(entry.key());
+        prepared.shift(subject, entry, node, -1);
+    }
+    if let Some(refusal) =
+        framework::filter_with_nominated(snapshot, profile, subject, &prepared, &emptier)
+    {
+        return Err(refusal);
+    }
+    lower.sort_by_key(importance);
+    let (violating, others) = by_budget(snapshot, &lower);
+    let mut victims = Vec::new();
+    let mut violations = 0;
+    let violating_count = violating.len();
+    for (index, entry) in violating.into_iter().chain(others).enumerate() {
+        emptier.add(entry.clone());
+        prepared.shift(subject, entry, node, 1);
+        let refusal =
+            framework::filter_with_nominated(snapshot, profile, subject, &prepared, &emptier);
+        if refusal.is_some() {
+            emptier.remove(entry.key());
+            prepared.shift(subject, entry, node, -1);
+            victims.push(entry.clone());
+            violations += usize::from(index < violating_count);
+        }
+    }
+    victims.sort_by_key(importance);
+    Ok((victims, violations))
+}
+
+/// High priority first, then long runners.
+fn importance(entry: &PodEntry) -> (Reverse<i32>, jiff::Timestamp) {
+    (Reverse(entry.priority()), entry.started())
+}
+
+/// Splits pods, in their order, into those whose loss violates a budget and the others.
+fn by_budget<'a>(
+    snapshot: &Snapshot,
+    pods: &'a [PodEntry],
+) -> (Vec<&'a PodEntry>, Vec<&'a PodEntry>) {
+    let mut left: std::collections::BTreeMap<(Name, Name), i64> = std::collections::BTreeMap::new();
+    pods.iter().partition(|entry| {
+        let mut violates = false;
+        if entry.object.labels.is_empty() {
+            return false;
+        }
+        for (key, budget) in snapshot
+            .surroundings()
+            .budgets_in(&entry.template.namespace)
+        {
+            if !protects(budget, entry) {
+                continue;
+            }
+            // Every budget is charged, also after one is exceeded.
+            let allowed = left
+                .entry(key.clone())
+                .or_insert(budget.disruptions_allowed);
+            *allowed -= 1;
+            violates |= *allowed < 0;
+        }
+        violates
+    })
+}
+
+fn protects(budget: &Budget, entry: &PodEntry) -> bool {
+    budget
+        .selector
+        .as_ref()
+        .is_some_and(|selector| selector.matches(&entry.object.labels))
+        && !budget.disrupted_pods.contains(&entry.object.key.name)
+}
+
+/// Upstream's five criteria in order; each keeps the candidates that are best by it.
+fn best(candidates: &[Candidate]) -> Vec<NodeId> {
+    let mut left: Vec<&Candidate> = candidates.iter().collect();
+    keep_min(&mut left, |candidate| candidate.violations);
+    keep_min(&mut left, |candidate| {
+        candidate
+            .victims
+            .first()
+            .map_or(i32::MIN, PodEntry::priority)
+    });
+    keep_min(&mut left, |candidate| {
+        let weigh = |entry: &PodEntry| i64::from(entry.priority()) + (1_i64 << 31);
+        candidate.victims.iter().map(weigh).sum::<i64>()
+    });
+    keep_min(&mut left, |candidate| candidate.victims.len());
+    keep_min(&mut left, |candidate| {
+        let highest = candidate.victims.iter().map(PodEntry::priority).max();
+        let longest = candidate
+            .victims
+            .iter()
+            .filter(|entry| Some(entry.priority()) == highest)
+            .map(PodEntry::started)
+            .min();
+        Reverse(longest)
+    });
+    left.into_iter().map(|candidate| candidate.node).collect()
+}
+
+fn keep_min<K: Ord>(left: &mut Vec<&Candidate>, key: impl Fn(&Candidate) -> K) {
+    if let Some(min) = left.iter().map(|candidate| key(candidate)).min() {
+        left.retain(|candidate| key(candidate) == min);
+    }
+}

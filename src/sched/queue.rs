@@ -1,0 +1,270 @@
+//! Pods that wait to be scheduled.
+//!
+//! ```text
+//!                 ┌──────── back-off over ────────┐
+//!                 ▼                               │
+//!  new pod ──► active ──pop──► cycle ──refused──► unschedulable ──event that may help──► backing off
+//!                 ▲                               │                                        │
+//!                 └────────── five minutes ───────┘◄───────────────────────────────────────┘
+//! ```
+//!
+//! Source: kube-scheduler's scheduling queue: back-off from one second doubling to ten, counted from
+//! the last attempt; leftovers are tried again after five minutes.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::verdict::Plugin;
+use crate::k8s::{Name, Object, Uid};
+
+const BACK_OFF_MIN_S: i64 = 1;
+const BACK_OFF_MAX_S: i64 = 10;
+/// How long a pod stays unschedulable without any event that might help it.
+const UNSCHEDULABLE_MAX_S: i64 = 300;
+
+/// Namespace and name.
+type PodName = (Name, Name);
+
+/// Where a pod waits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum QueueState {
+    /// To be tried as soon as its turn comes.
+    Active,
+    /// To be tried again at this time.
+    BackingOff(Timestamp),
+    /// To be tried again when something changes that may help.
+    Unschedulable,
+    /// Not to be tried while it has scheduling gates.
+    Gated,
+}
+
+/// A waiting pod, for those who look at the queue.
+#[derive(Clone, Debug)]
+pub struct QueuedPod {
+    pub object: Arc<Object>,
+    pub state: QueueState,
+    pub attempts: u32,
+    /// When it was last tried.
+    pub tried: Option<Timestamp>,
+    /// Plugins that refused it the last time.
+    pub refused_by: BTreeSet<Plugin>,
+    /// kube-scheduler's text of the last attempt.
+    pub message: Arc<str>,
+    pub(super) order: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Queue {
+    pods: BTreeMap<PodName, QueuedPod>,
+    /// `PrioritySort`: high priority first, then in order of arrival.
+    active: BTreeSet<(Reverse<i32>, u64, PodName)>,
+    backing_off: BTreeSet<(Timestamp, PodName)>,
+    next_order: u64,
+}
+
+fn name_of(pod: &Object) -> PodName {
+    (pod.key.namespace.clone(), pod.key.name.clone())
+}
+
+fn priority_of(pod: &Object) -> i32 {
+    pod.pod().map_or(0, |columns| columns.priority)
+}
+
+fn is_gated(pod: &Object) -> bool {
+    pod.pod().is_some_and(|columns| columns.scheduling_gated)
+}
+
+impl Queue {
+    /// All waiting pods in the order of namespace and name.
+    pub fn pods(&self) -> impl Iterator<Item = &QueuedPod> {
+        self.pods.values()
+    }
+
+    pub fn get(&self, namespace: &Name, name: &Name) -> Option<&QueuedPod> {
+        self.pods.get(&(namespace.clone(), name.clone()))
+    }
+
+    pub fn len(&self) -> usize {
+        self.pods.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pods.is_empty()
+    }
+
+    pub fn active_count(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Adds a pod, or takes in its new version where it waits.
+    pub fn insert(&mut self, object: &Arc<Object>) {
+        let name = name_of(object);
+        let known = self.remove(object);
+        let order = known.as_ref().map_or(self.next_order, |known| known.order);
+        self.next_order += 1;
+        let fresh = |state| QueuedPod {
+            object: Arc::clone(object),
+            state,
+            attempts: 0,
+            tried: None,
+            refused_by: BTreeSet::new(),
+            message: Arc::from(""),
+            order,
+        };
+        let pod = match known {
+            _ if is_gated(object) => fresh(QueueState::Gated),
+            Some(known) if known.state != QueueState::Gated && known.object.uid == object.uid => {
+                QueuedPod {
+                    object: Arc::clone(object),
+                    ..known
+                }
+            }
+            _ => fresh(QueueState::Active),
+        };
+        self.put(name, pod);
+    }
+
+    /// Takes a pod out.
+    pub fn remove(&mut self, object: &Object) -> Option<QueuedPod> {
+        let name = name_of(object);
+        let pod = self.pods.remove(&name)?;
+        match pod.state {
+            QueueState::Active => {
+                self.active
+                    .remove(&(Reverse(priority_of(&pod.object)), pod.order, name));
+            }
+            QueueState::BackingOff(until) => {
+                self.backing_off.remove(&(until, name));
+            }
+            QueueState::Unschedulable | QueueState::Gated => {}
+        }
+        Some(pod)
+    }
+
+    fn put(&mut self, name: PodName, pod: QueuedPod) {
+        match pod.state {
+            QueueState::Active => {
+                let place = (Reverse(priority_of(&pod.object)), pod.order, name.clone());
+                self.active.insert(place);
+            }
+            QueueState::BackingOff(until) => {
+                self.backing_off.insert((until, name.clone()));
+            }
+            QueueState::Unschedulable | QueueState::Gated => {}
+        }
+        self.pods.insert(name, pod);
+    }
+
+    /// Takes the next pod to try.
+    pub fn pop(&mut self, now: Timestamp) -> Option<QueuedPod> {
+        self.flush(now);
+        let (_, _, name) = self.active.pop_first()?;
+        let mut pod = self.pods.remove(&name)?;
+        pod.attempts = pod.attempts.saturating_add(1);
+        pod.tried = Some(now);
+        Some(pod)
+    }
+
+    /// Puts a refused pod back.
+    pub fn park(&mut self, pod: QueuedPod) {
+        let name = name_of(&pod.object);
+        let pod = QueuedPod {
+            state: QueueState::Unschedulable,
+            ..pod
+        };
+        self.put(name, pod);
+    }
+
+    /// Moves the unschedulable pods that an event may help; they wait out their back-off first.
+    pub fn wake(&mut self, mut may_help: impl FnMut(&QueuedPod) -> bool) {
+        let woken: Vec<PodName> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| pod.state == QueueState::Unschedulable && may_help(pod))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in woken {
+            if let Some(mut pod) = self.pods.remove(&name) {
+                pod.state = match back_off_end(&pod) {
+                    Some(until) => QueueState::BackingOff(until),
+                    None => QueueState::Active,
+                };
+                self.put(name, pod);
+            }
+        }
+    }
+
+    /// Whether any pod could be woken.
+    pub fn has_unschedulable(&self) -> bool {
+        self.pods.len() > self.active.len() + self.backing_off.len()
+    }
+
+    /// Moves pods whose time has come to the active part.
+    fn flush(&mut self, now: Timestamp) {
+        while let Some((until, _)) = self.backing_off.first()
+            && *until <= now
+            && let Some((_, name)) = self.backing_off.pop_first()
+        {
+            self.activate(name);
+        }
+        if !self.has_unschedulable() {
+            return;
+        }
+        let old: Vec<PodName> = self
+            .pods
+            .iter()
+            .filter(|(_, pod)| leftover_at(pod).is_some_and(|at| at <= now))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in old {
+            self.activate(name);
+        }
+    }
+
+    fn activate(&mut self, name: PodName) {
+        if let Some(mut pod) = self.pods.remove(&name) {
+            pod.state = QueueState::Active;
+            self.put(name, pod);
+        }
+    }
+
+    /// When [`Self::pop`] may have something; `None`: only an event can bring it.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        if !self.active.is_empty() {
+            return Some(Timestamp::MIN);
+        }
+        let back_off = self.backing_off.first().map(|(until, _)| *until);
+        let leftover = if self.has_unschedulable() {
+            self.pods.values().filter_map(leftover_at).min()
+        } else {
+            None
+        };
+        back_off.into_iter().chain(leftover).min()
+    }
+}
+
+fn after(from: Timestamp, seconds: i64) -> Timestamp {
+    from.saturating_add(SignedDuration::from_secs(seconds))
+        .unwrap_or(Timestamp::MAX)
+}
+
+fn back_off_end(pod: &QueuedPod) -> Option<Timestamp> {
+    let doublings = pod.attempts.saturating_sub(1).min(10);
+    let seconds = (BACK_OFF_MIN_S << doublings).min(BACK_OFF_MAX_S);
+    Some(after(pod.tried?, seconds))
+}
+
+fn leftover_at(pod: &QueuedPod) -> Option<Timestamp> {
+    (pod.state == QueueState::Unschedulable)
+        .then(|| pod.tried.map(|tried| after(tried, UNSCHEDULABLE_MAX_S)))?
+}
+
+/// The life that a queued pod belongs to.
+impl QueuedPod {
+    pub fn uid(&self) -> &Uid {
+        &self.object.uid
+    }
+}

@@ -1,0 +1,272 @@
+//! The scheduler as the control plane runs it: an incremental snapshot, the queue, one decision at a
+//! time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::configuration::Configuration;
+use super::cycle::{Cycle, CycleOutcome, Nomination, Victim};
+use super::explain::{Decision, decide};
+use super::framework::Subject;
+use super::hints;
+use super::placement::pick;
+use super::preemption::PreemptionOutcome;
+use super::queue::{Queue, QueuedPod};
+use super::snapshot::{NodeId, Snapshot};
+use super::verdict::Plugin;
+use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
+use crate::stdx::rng::Stream;
+
+/// How long a decided binding may take before the pod is looked at again.
+const ASSUMED_MAX_S: i64 = 30;
+
+/// Queue and cache. Feed it every change of the cluster, in order; ask it for cycles.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    snapshot: Snapshot,
+    queue: Queue,
+    /// Pods that were assigned and are not seen bound yet.
+    assumed: BTreeMap<ObjectKey, Assumed>,
+    ties: Stream,
+    is_synced: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Assumed {
+    node: Name,
+    until: Timestamp,
+}
+
+impl Scheduler {
+    /// The seed breaks ties between equally good nodes.
+    pub fn new(configuration: Configuration, seed: u64) -> Self {
+        Self {
+            snapshot: Snapshot::new(configuration),
+            queue: Queue::default(),
+            assumed: BTreeMap::new(),
+            ties: Stream::new(seed, "scheduler"),
+            is_synced: false,
+        }
+    }
+
+    /// Takes in a change. Before the first [`Self::next`] nothing needs to be observed: that call
+    /// reads the whole cluster.
+    pub fn observe(&mut self, change: &Change) {
+        if !self.is_synced {
+            return;
+        }
+        if change.object.key.resource == resources::PODS {
+            self.observe_pod(change);
+        } else {
+            self.snapshot.observe(change);
+        }
+        if self.queue.has_unschedulable() {
+            let snapshot = &self.snapshot;
+            self.queue
+                .wake(|pod| hints::may_help(snapshot, pod, change));
+        }
+    }
+
+    fn observe_pod(&mut self, change: &Change) {
+        let object = &change.object;
+        let columns = object.pod();
+        let is_bound = columns.is_some_and(|pod| pod.node.is_some());
+        let is_gone =
+            change.kind == ChangeKind::Deleted || columns.is_none_or(|pod| pod.is_finished());
+        let is_new_life = change
+            .previous
+            .as_ref()
+            .is_some_and(|previous| previous.uid != object.uid);
+        if (is_bound || is_gone || is_new_life)
+            && let Some(assumed) = self.assumed.remove(&object.key)
+            && let Some(node) = self.snapshot.node_id(&assumed.node)
+        {
+            self.snapshot.forget(&object.key, node);
+        }
+        self.snapshot.observe(change);
+        if self.assumed.contains_key(&object.key) {
+            self.snapshot.withdraw_nomination(&object.key);
+            return;
+        }
+        if !is_gone && self.wants(object) {
+            self.queue.insert(object);
+        } else {
+            self.queue.remove(object);
+        }
+    }
+
+    /// Whether the pod is ours to schedule; gated pods are, though not yet.
+    fn wants(&self, pod: &Object) -> bool {
+        pod.pod().is_some_and(|columns| {
+            columns.node.is_none()
+                && !columns.is_finished()
+                && !pod.is_terminating()
+                && self
+                    .snapshot
+                    .configuration()
+                    .profile(&columns.scheduler)
+                    .is_some()
+        })
+    }
+
+    fn sync(&mut self, cluster: &Cluster) {
+        let configuration = self.snapshot.configuration().clone();
+        self.snapshot = Snapshot::with(cluster, configuration);
+        self.queue = Queue::default();
+        for pod in cluster.pods() {
+            if self.wants(pod) {
+                self.queue.insert(pod);
+            }
+        }
+        self.is_synced = true;
+    }
+
+    /// Decides about the next pod whose turn it is. An assigned pod counts on its node from now on.
+    pub fn next(&mut self, cluster: &Cluster, now: Timestamp) -> Option<Cycle> {
+        if !self.is_synced {
+            self.sync(cluster);
+        }
+        self.expire_assumed(cluster, now);
+        loop {
+            let pod = self.queue.pop(now)?;
+            match self.snapshot.subject(&pod.object) {
+                Ok(subject) => return Some(self.schedule(pod, &subject, now)),
+                // Unreadable pods cannot enter through the API server; one that did is left alone.
+                Err(error) => self.queue.park(QueuedPod {
+                    message: error.to_string().into(),
+                    ..pod
+                }),
+            }
+        }
+    }
+
+    fn schedule(&mut self, pod: QueuedPod, subject: &Subject, now: Timestamp) -> Cycle {
+        let decision = decide(&self.snapshot, subject);
+        let scheduler = self.snapshot.profile(&subject.object).scheduler.clone();
+        let outcome = match pick(&decision.best, self.tie(&decision.best)) {
+            Some(node) => self.assign(subject, node, now),
+            None => self.refuse(pod, subject, decision),
+        };
+        Cycle {
+            pod: subject.object.key.clone(),
+            uid: subject.object.uid.clone(),
+            scheduler,
+            outcome,
+        }
+    }
+
+    fn tie(&mut self, best: &[NodeId]) -> u64 {
+        if best.len() > 1 {
+            self.ties.next_u64()
+        } else {
+            0
+        }
+    }
+
+    fn assign(&mut self, subject: &Subject, node: NodeId, now: Timestamp) -> CycleOutcome {
+        let name = self.snapshot.node_name(node);
+        self.snapshot.withdraw_nomination(&subject.object.key);
+        self.snapshot.assume(subject.entry(), node);
+        let until = now
+            .saturating_add(SignedDuration::from_secs(ASSUMED_MAX_S))
+            .unwrap_or(Timestamp::MAX);
+        self.assumed.insert(
+            subject.object.key.clone(),
+            Assumed {
+                node: name.clone(),
+                until,
+            },
+        );
+        CycleOutcome::Assigned {
+            claims: super::plugins::volume_binding::waiting_claims(&self.snapshot, subject),
+            node: name,
+        }
+    }
+
+    fn refuse(&mut self, pod: QueuedPod, subject: &Subject, decision: Decision) -> CycleOutcome {
+        let rejected_by = decision.rejection.iter().map(|entry| entry.refusal.plugin);
+        let refused_by: BTreeSet<Plugin> = decision
+            .refusals
+            .iter()
+            .flatten()
+            .map(|refusal| refusal.plugin)
+            .chain(rejected_by)
+            .collect();
+        let message: Arc<str> = decision.message.into();
+        let preemption = &decision.preemption;
+        let mut victims = Vec::new();
+        let nomination = match pick(&preemption.best, self.tie(&preemption.best)) {
+            Some(node) => {
+                if let Some(candidate) = preemption.candidate(node) {
+                    victims.extend(candidate.victims.iter().map(|entry| Victim {
+                        pod: entry.object.key.clone(),
+                        uid: entry.object.uid.clone(),
+                    }));
+                }
+                let name = self.snapshot.node_name(node);
+                self.snapshot.nominate(subject.entry(), &name);
+                Nomination::Set(name)
+            }
+            None if preemption.ineligible.is_none()
+                && matches!(preemption.outcome, PreemptionOutcome::Unschedulable(_)) =>
+            {
+                self.snapshot.withdraw_nomination(&subject.object.key);
+                Nomination::Clear
+            }
+            None => Nomination::Keep,
+        };
+        self.queue.park(QueuedPod {
+            refused_by: refused_by.clone(),
+            message: Arc::clone(&message),
+            ..pod
+        });
+        CycleOutcome::Unschedulable {
+            message,
+            refused_by: refused_by.into_iter().collect(),
+            nomination,
+            victims,
+        }
+    }
+
+    /// Gives up on bindings that were never seen, and tries those pods again.
+    fn expire_assumed(&mut self, cluster: &Cluster, now: Timestamp) {
+        let expired: Vec<ObjectKey> = self
+            .assumed
+            .iter()
+            .filter(|(_, assumed)| assumed.until <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in expired {
+            if let Some(assumed) = self.assumed.remove(&key)
+                && let Some(node) = self.snapshot.node_id(&assumed.node)
+            {
+                self.snapshot.forget(&key, node);
+            }
+            if let Some(pod) = cluster.get(&key).filter(|pod| self.wants(pod)) {
+                self.queue.insert(pod);
+            }
+        }
+    }
+
+    /// When [`Self::next`] may have a cycle: the earliest possible time means now, `None` not before
+    /// another change.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        if !self.is_synced {
+            return Some(Timestamp::MIN);
+        }
+        let expiry = self.assumed.values().map(|assumed| assumed.until).min();
+        self.queue.next_wake().into_iter().chain(expiry).min()
+    }
+
+    /// The cluster as the scheduler sees it, assigned pods included.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Who waits, and why.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+}

@@ -1,0 +1,370 @@
+//! The cluster as the scheduler reads it: nodes with running totals, templates, surroundings.
+//!
+//! A snapshot is a value: a clone copies one pointer a node and shares everything else until one of
+//! the two changes it, so that what-if questions work on a clone of the live one. It is built from a
+//! [`Cluster`] or kept up to date with [`Snapshot::observe`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::configuration::{Configuration, Profile};
+use super::framework::Subject;
+use super::node_info::{NodeInfo, PodEntry};
+use super::plugins::image_locality::{ImageSpread, Images};
+use super::surroundings::{Surroundings, WATCHED};
+use super::template::{ReadPod, Reading, TemplateError, Templates};
+use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
+
+/// Index of a node within one snapshot; valid until a node is removed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    pub(super) fn of(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    configuration: Arc<Configuration>,
+    nodes: Vec<Arc<NodeInfo>>,
+    ids: Arc<FxHashMap<Name, NodeId>>,
+    templates: Arc<Templates>,
+    surroundings: Arc<Surroundings>,
+    images: Arc<Images>,
+    /// Pods that name a node which is not (yet, or no longer) there.
+    orphans: Arc<BTreeMap<Name, Vec<PodEntry>>>,
+    /// Pending pods by the node that preemption promised them.
+    nominated: Arc<BTreeMap<Name, Vec<PodEntry>>>,
+}
+
+impl Default for Snapshot {
+    fn default() -> Self {
+        Self::new(Configuration::default())
+    }
+}
+
+impl Snapshot {
+    /// An empty cluster.
+    pub fn new(configuration: Configuration) -> Self {
+        Self {
+            configuration: Arc::new(configuration),
+            nodes: Vec::new(),
+            ids: Arc::default(),
+            templates: Arc::default(),
+            surroundings: Arc::default(),
+            images: Arc::default(),
+            orphans: Arc::default(),
+            nominated: Arc::default(),
+        }
+    }
+
+    /// A cluster as it is, under kube-scheduler's default configuration.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self::with(cluster, Configuration::default())
+    }
+
+    pub fn with(cluster: &Cluster, configuration: Configuration) -> Self {
+        let mut snapshot = Self::new(configuration);
+        let surroundings = Arc::make_mut(&mut snapshot.surroundings);
+        for resource in &WATCHED {
+            for object in cluster.list(resource) {
+                surroundings.insert(object);
+            }
+        }
+        for node in cluster.nodes() {
+            snapshot.insert_node(node);
+        }
+        for pod in cluster.pods() {
+            snapshot.insert_pod(pod);
+        }
+        snapshot
+    }
+
+    /// Takes in one step of an object's life. The order of changes must be the cluster's.
+    pub fn observe(&mut self, change: &Change) {
+        let object = &change.object;
+        let resource = &object.key.resource;
+        let deleted = change.kind == ChangeKind::Deleted;
+        if *resource == resources::PODS {
+            if let Some(previous) = &change.previous {
+                self.remove_pod(previous);
+            }
+            if deleted {
+                self.remove_pod(object);
+            } else {
+                self.insert_pod(object);
+            }
+        } else if *resource == resources::NODES {
+            if deleted {
+                self.remove_node(&object.key.name);
+            } else {
+                self.insert_node(object);
+            }
+        } else if WATCHED.contains(resource) {
+            let surroundings = Arc::make_mut(&mut self.surroundings);
+            if deleted {
+                surroundings.remove(object);
+            } else {
+                surroundings.insert(object);
+            }
+        }
+    }
+
+    pub fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
+    pub fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
+        self.nodes.iter().map(|node| &**node)
+    }
+
+    /// Nodes with their ids.
+    pub fn numbered_nodes(&self) -> impl Iterator<Item = (NodeId, &NodeInfo)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| (NodeId::of(index), &**node))
+    }
+
+    pub fn node_count(&self) -> usize {
+        self.nodes.len()
+    }
+
+    pub fn node(&self, id: NodeId) -> Option<&NodeInfo> {
+        self.nodes.get(id.index()).map(|node| &**node)
+    }
+
+    pub fn node_id(&self, name: &str) -> Option<NodeId> {
+        self.ids.get(name).copied()
+    }
+
+    pub fn node_name(&self, id: NodeId) -> Name {
+        self.node(id)
+            .map(|node| node.name.clone())
+            .unwrap_or_default()
+    }
+
+    pub fn surroundings(&self) -> &Surroundings {
+        &self.surroundings
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    pub fn templates(&self) -> &Templates {
+        &self.templates
+    }
+
+    /// Pending pods that preemption made room for on this node.
+    pub fn nominated_to(&self, node: &Name) -> impl Iterator<Item = &PodEntry> {
+        self.nominated.get(node).into_iter().flatten()
+    }
+
+    pub fn has_nominated(&self) -> bool {
+        !self.nominated.is_empty()
+    }
+
+    /// The profile that a pod's `schedulerName` asks for; the first one for names of others, so that
+    /// pods of other schedulers can be explained too.
+    pub fn profile(&self, pod: &Object) -> &Profile {
+        let name = pod.pod().map_or("", |columns| columns.scheduler.as_str());
+        let profiles = &self.configuration.profiles;
+        static DEFAULT: std::sync::LazyLock<Profile> =
+            std::sync::LazyLock::new(|| Profile::named("default-scheduler"));
+        self.configuration
+            .profile(name)
+            .or(profiles.first())
+            .unwrap_or(&DEFAULT)
+    }
+
+    /// Reads a pending pod: its own `spec.nodeName`, if any, is a wish.
+    pub fn subject(&mut self, pod: &Arc<Object>) -> Result<Subject, TemplateError> {
+        let read = Templates::read(&mut self.templates, pod, Reading::Bound)?;
+        let columns = pod.pod();
+        Ok(Subject {
+            object: Arc::clone(pod),
+            id: read.id,
+            template: read.template,
+            node_name: columns.and_then(|pod| pod.node.clone()),
+            nominated_node: columns.and_then(|pod| pod.nominated_node.clone()),
+        })
+    }
+
+    /// Reads any pod as if it were created anew: without node, nomination and status.
+    pub fn fresh_subject(&mut self, pod: &Arc<Object>) -> Result<Subject, TemplateError> {
+        let read = Templates::read(&mut self.templates, pod, Reading::Fresh)?;
+        Ok(Subject {
+            object: Arc::clone(pod),
+            id: read.id,
+            template: read.template,
+            node_name: None,
+            nominated_node: None,
+        })
+    }
+
+    /// Puts a pod on a node in thought.
+    pub fn assume(&mut self, entry: PodEntry, node: NodeId) {
+        if let Some(node) = self.nodes.get_mut(node.index()) {
+            let node = Arc::make_mut(node);
+            node.remove(entry.key());
+            node.add(entry);
+        }
+    }
+
+    /// Takes a pod off a node.
+    pub fn forget(&mut self, pod: &ObjectKey, node: NodeId) -> Option<PodEntry> {
+        let node = self.nodes.get_mut(node.index())?;
+        node.find(pod)?;
+        Arc::make_mut(node).remove(pod)
+    }
+
+    /// Records that preemption made room for a pod, before the API server says so.
+    pub fn nominate(&mut self, entry: PodEntry, node: &Name) {
+        let nominated = Arc::make_mut(&mut self.nominated);
+        unnominate(nominated, &entry.object.key);
+        nominated.entry(node.clone()).or_default().push(entry);
+    }
+
+    pub fn withdraw_nomination(&mut self, pod: &ObjectKey) {
+        let nominated = self.nominated.values().flatten();
+        if nominated.into_iter().any(|entry| entry.key() == pod) {
+            unnominate(Arc::make_mut(&mut self.nominated), pod);
+        }
+    }
+
+    fn insert_node(&mut self, object: &Object) {
+        let mut node = NodeInfo::of(object);
+        if let Some(id) = self.node_id(object.name()) {
+            let Some(known) = self.nodes.get_mut(id.index()) else {
+                return;
+            };
+            if known.offers_same(&node) {
+                return;
+            }
+            let images_differ = known.images != node.images;
+            let known = Arc::make_mut(known);
+            std::mem::swap(&mut known.pods, &mut node.pods);
+            node.requested = std::mem::take(&mut known.requested);
+            node.scored = known.scored;
+            node.pods_with_affinity = known.pods_with_affinity;
+            if images_differ {
+                count_images(&mut self.images, &known.images, &node.images);
+            }
+            *known = node;
+            return;
+        }
+        if let Some(waiting) = Arc::make_mut(&mut self.orphans).remove(object.name()) {
+            for entry in waiting {
+                node.add(entry);
+            }
+        }
+        count_images(&mut self.images, &[], &node.images);
+        Arc::make_mut(&mut self.ids).insert(node.name.clone(), NodeId::of(self.nodes.len()));
+        self.nodes.push(Arc::new(node));
+    }
+
+    /// Removes a node; its pods wait for it to come back.
+    pub fn remove_node(&mut self, name: &str) -> Vec<PodEntry> {
+        let ids = Arc::make_mut(&mut self.ids);
+        let Some(id) = ids.remove(name) else {
+            return Vec::new();
+        };
+        let node = self.nodes.swap_remove(id.index());
+        if let Some(moved) = self.nodes.get(id.index()) {
+            ids.insert(moved.name.clone(), id);
+        }
+        count_images(&mut self.images, &node.images, &[]);
+        if !node.pods.is_empty() {
+            Arc::make_mut(&mut self.orphans).insert(node.name.clone(), node.pods.clone());
+        }
+        node.pods.clone()
+    }
+
+    fn insert_pod(&mut self, object: &Arc<Object>) {
+        let Some(columns) = object.pod().filter(|pod| !pod.is_finished()) else {
+            return;
+        };
+        let place = columns.node.as_ref().or(columns.nominated_node.as_ref());
+        let Some(place) = place else {
+            return;
+        };
+        let Ok(read) = self.read(object) else {
+            return;
+        };
+        let entry = PodEntry::new(object, read);
+        if columns.node.is_none() {
+            self.nominate(entry, place);
+            return;
+        }
+        match self.node_id(place) {
+            Some(node) => self.assume(entry, node),
+            None => {
+                let orphans = Arc::make_mut(&mut self.orphans);
+                let pods = orphans.entry(place.clone()).or_default();
+                pods.retain(|known| known.key() != &object.key);
+                pods.push(entry);
+            }
+        }
+    }
+
+    fn remove_pod(&mut self, object: &Object) {
+        let Some(columns) = object.pod() else {
+            return;
+        };
+        match &columns.node {
+            Some(node) => match self.node_id(node) {
+                Some(id) => {
+                    self.forget(&object.key, id);
+                }
+                None => {
+                    if let Some(pods) = Arc::make_mut(&mut self.orphans).get_mut(node) {
+                        pods.retain(|known| known.key() != &object.key);
+                    }
+                }
+            },
+            None => self.withdraw_nomination(&object.key),
+        }
+    }
+
+    fn read(&mut self, pod: &Object) -> Result<ReadPod, TemplateError> {
+        Templates::read(&mut self.templates, pod, Reading::Bound)
+    }
+}
+
+fn unnominate(nominated: &mut BTreeMap<Name, Vec<PodEntry>>, pod: &ObjectKey) {
+    nominated.retain(|_, pods| {
+        pods.retain(|entry| entry.key() != pod);
+        !pods.is_empty()
+    });
+}
+
+fn count_images(images: &mut Arc<Images>, gone: &[(Name, i64)], come: &[(Name, i64)]) {
+    if gone.is_empty() && come.is_empty() {
+        return;
+    }
+    let images = Arc::make_mut(images);
+    for (name, _) in gone {
+        if let Some(spread) = images.get_mut(name) {
+            spread.node_count -= 1;
+            if spread.node_count == 0 {
+                images.remove(name);
+            }
+        }
+    }
+    for (name, size) in come {
+        let spread = images.entry(name.clone()).or_insert(ImageSpread {
+            size: *size,
+            node_count: 0,
+        });
+        spread.node_count += 1;
+    }
+}

@@ -1,0 +1,445 @@
+//! Pod templates: everything scheduling reads of a pod, parsed once for all pods that agree in it.
+//!
+//! Fleets hold hundreds of thousands of pods from a few dozen templates. A pod's JSON is scanned for
+//! the handful of fields that scheduling reads; their raw text is the key of a table, and only an
+//! unknown text is parsed. [`PodSpec`] is what a pod wants, [`Template`] adds what others match it
+//! by: namespace, labels, controller.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::requests::{Requests, Resize, StatusResources};
+use super::spec::PodSpec;
+use crate::k8s::object::Labels;
+use crate::k8s::resource_list::Requirements;
+use crate::k8s::{Name, Object, OwnerRef};
+
+/// Index of a template within one snapshot's table.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TemplateId(pub u32);
+
+impl TemplateId {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Pods of one template are interchangeable for the scheduler.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Template {
+    pub namespace: Name,
+    pub labels: Labels,
+    pub spec: Arc<PodSpec>,
+    /// Kind and name of the controlling replica set or its like, for default spreading.
+    pub controller: Option<(ControllerKind, Name)>,
+}
+
+/// Controllers whose selector takes part in default spreading.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum ControllerKind {
+    ReplicationController,
+    ReplicaSet,
+    StatefulSet,
+}
+
+/// Which reading of a pod is meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// With its status: what it is charged with on its node.
+    Bound,
+    /// As if it were created anew: the specification alone.
+    Fresh,
+}
+
+/// A pod as read: its template and what is particular to it.
+#[derive(Clone, Debug)]
+pub struct ReadPod {
+    pub id: TemplateId,
+    pub template: Arc<Template>,
+    /// `DisruptionTarget` is true because the scheduler preempts it.
+    pub preempted: bool,
+}
+
+/// All templates of a snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Templates {
+    list: Vec<Arc<Template>>,
+    specs: FxHashMap<Arc<[u8]>, Arc<PodSpec>>,
+    ids: FxHashMap<TemplateKey, TemplateId>,
+}
+
+/// Specifications by address: the table keeps every one of them alive.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct TemplateKey {
+    spec: usize,
+    namespace: Name,
+    labels: Labels,
+    controller: Option<(ControllerKind, Name)>,
+}
+
+/// Why a pod cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("pod `{namespace}/{name}` is not what the scheduler requires")]
+pub struct TemplateError {
+    pub namespace: Name,
+    pub name: Name,
+    #[source]
+    pub source: serde_json::Error,
+}
+
+impl Templates {
+    pub fn get(&self, id: TemplateId) -> Option<&Arc<Template>> {
+        self.list.get(id.index())
+    }
+
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Finds or parses the template of a pod; a table shared with other snapshots is only copied
+    /// when something is new.
+    pub fn read(
+        table: &mut Arc<Self>,
+        pod: &Object,
+        reading: Reading,
+    ) -> Result<ReadPod, TemplateError> {
+        let wrong = |source| TemplateError {
+            namespace: pod.key.namespace.clone(),
+            name: pod.key.name.clone(),
+            source,
+        };
+        let text = std::str::from_utf8(&pod.bytes)
+            .map_err(|error| wrong(serde::de::Error::custom(error)))?;
+        let Light { spec, mut status } = serde_json::from_str(text).map_err(wrong)?;
+        let preempted = status.conditions().any(|condition| {
+            condition.kind == "DisruptionTarget"
+                && condition.status == "True"
+                && condition.reason == "PreemptionByScheduler"
+        });
+        if reading == Reading::Fresh {
+            status = LightStatus::default();
+        }
+        let text = spec.text(pod.name(), &status);
+        let known = table.specs.get(text.as_slice()).map(Arc::clone);
+        let spec = match known {
+            Some(known) => known,
+            None => {
+                let parsed = Arc::new(spec.parse(pod, &status).map_err(wrong)?);
+                let specs = &mut Arc::make_mut(table).specs;
+                specs.insert(text.into(), Arc::clone(&parsed));
+                parsed
+            }
+        };
+        let (id, template) = Self::intern(table, pod, spec);
+        Ok(ReadPod {
+            id,
+            template,
+            preempted,
+        })
+    }
+
+    fn intern(
+        table: &mut Arc<Self>,
+        pod: &Object,
+        spec: Arc<PodSpec>,
+    ) -> (TemplateId, Arc<Template>) {
+        let key = TemplateKey {
+            spec: Arc::as_ptr(&spec).addr(),
+            namespace: pod.key.namespace.clone(),
+            labels: pod.labels.clone(),
+            controller: pod.controller().and_then(spreading_controller),
+        };
+        if let Some(&id) = table.ids.get(&key)
+            && let Some(template) = table.get(id)
+        {
+            return (id, Arc::clone(template));
+        }
+        // Four billion templates do not fit into memory; the last one would then be shared.
+        let id = TemplateId(u32::try_from(table.list.len()).unwrap_or(u32::MAX));
+        let template = Arc::new(Template {
+            namespace: key.namespace.clone(),
+            labels: key.labels.clone(),
+            spec,
+            controller: key.controller.clone(),
+        });
+        let table = Arc::make_mut(table);
+        table.list.push(Arc::clone(&template));
+        table.ids.insert(key, id);
+        (id, template)
+    }
+}
+
+fn spreading_controller(owner: &OwnerRef) -> Option<(ControllerKind, Name)> {
+    let kind = match owner.kind.as_str() {
+        "ReplicationController" => ControllerKind::ReplicationController,
+        "ReplicaSet" => ControllerKind::ReplicaSet,
+        "StatefulSet" => ControllerKind::StatefulSet,
+        _ => return None,
+    };
+    Some((kind, owner.name.clone()))
+}
+
+#[derive(Deserialize)]
+struct Light<'a> {
+    #[serde(borrow, default)]
+    spec: LightSpec<'a>,
+    #[serde(borrow, default)]
+    status: LightStatus<'a>,
+}
+
+type Raw<'a> = Option<&'a RawValue>;
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LightSpec<'a> {
+    #[serde(borrow)]
+    node_selector: Raw<'a>,
+    affinity: Raw<'a>,
+    tolerations: Raw<'a>,
+    topology_spread_constraints: Raw<'a>,
+    priority: Option<i32>,
+    preemption_policy: Raw<'a>,
+    overhead: Raw<'a>,
+    resources: Raw<'a>,
+    containers: Option<Vec<LightContainer<'a>>>,
+    init_containers: Option<Vec<LightContainer<'a>>>,
+    volumes: Option<Vec<LightVolume<'a>>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LightContainer<'a> {
+    #[serde(borrow)]
+    name: Raw<'a>,
+    image: Raw<'a>,
+    restart_policy: Raw<'a>,
+    ports: Raw<'a>,
+    resources: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LightVolume<'a> {
+    #[serde(borrow)]
+    name: Raw<'a>,
+    persistent_volume_claim: Raw<'a>,
+    ephemeral: Raw<'a>,
+    image: Raw<'a>,
+    gce_persistent_disk: Raw<'a>,
+    aws_elastic_block_store: Raw<'a>,
+    iscsi: Raw<'a>,
+    rbd: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LightStatus<'a> {
+    #[serde(borrow)]
+    conditions: Option<Vec<LightCondition<'a>>>,
+    container_statuses: Option<Vec<LightContainerStatus<'a>>>,
+    init_container_statuses: Option<Vec<LightContainerStatus<'a>>>,
+    resources: Raw<'a>,
+    allocated_resources: Raw<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LightCondition<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(borrow)]
+    status: Cow<'a, str>,
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct LightContainerStatus<'a> {
+    #[serde(borrow)]
+    name: Raw<'a>,
+    resources: Raw<'a>,
+    allocated_resources: Raw<'a>,
+}
+
+impl<'a> LightStatus<'a> {
+    fn conditions(&self) -> impl Iterator<Item = &LightCondition<'a>> {
+        self.conditions.iter().flatten()
+    }
+
+    fn resize_infeasible(&self) -> bool {
+        self.conditions().any(|condition| {
+            condition.kind == "PodResizePending" && condition.reason == "Infeasible"
+        })
+    }
+
+    fn containers(&self) -> impl Iterator<Item = &LightContainerStatus<'a>> {
+        let sidecars = self.init_container_statuses.iter().flatten();
+        let all = self.container_statuses.iter().flatten().chain(sidecars);
+        all.filter(|status| status.resources.is_some())
+    }
+
+    fn resize(&self) -> Result<Resize, serde_json::Error> {
+        let containers = self.containers().map(|status| {
+            Ok(StatusResources {
+                name: parsed(status.name)?,
+                resources: parsed(status.resources)?,
+                allocated_resources: parsed(status.allocated_resources)?,
+            })
+        });
+        Ok(Resize {
+            containers: containers.collect::<Result<_, serde_json::Error>>()?,
+            pod: StatusResources {
+                name: Name::default(),
+                resources: parsed(self.resources)?,
+                allocated_resources: parsed(self.allocated_resources)?,
+            },
+            infeasible: self.resize_infeasible(),
+        })
+    }
+}
+
+/// An absent field is the type's default, `null` too.
+pub(super) fn parsed<T: serde::de::DeserializeOwned + Default>(
+    raw: Raw<'_>,
+) -> Result<T, serde_json::Error> {
+    match raw {
+        Some(raw) => {
+            let value: Option<T> = serde_json::from_str(raw.get())?;
+            Ok(value.unwrap_or_default())
+        }
+        None => Ok(T::default()),
+    }
+}
+
+impl LightSpec<'_> {
+    /// Everything that scheduling reads, as one text without ambiguity.
+    fn text(&self, pod_name: &str, status: &LightStatus<'_>) -> Vec<u8> {
+        let mut key = Vec::with_capacity(1024);
+        let mut put = |raw: Raw<'_>| {
+            key.extend_from_slice(raw.map_or("", RawValue::get).as_bytes());
+            key.push(0);
+        };
+        for raw in [
+            self.node_selector,
+            self.affinity,
+            self.tolerations,
+            self.topology_spread_constraints,
+            self.preemption_policy,
+            self.overhead,
+            self.resources,
+        ] {
+            put(raw);
+        }
+        let mut ephemeral = false;
+        for list in [&self.containers, &self.init_containers] {
+            for container in list.iter().flatten() {
+                put(container.name);
+                put(container.image);
+                put(container.restart_policy);
+                put(container.ports);
+                put(container.resources);
+            }
+            put(None);
+            put(None);
+        }
+        for volume in self.volumes.iter().flatten() {
+            let fields = volume.fields();
+            if fields.iter().any(|(_, raw)| raw.is_some()) {
+                put(volume.name);
+                for (_, raw) in fields {
+                    put(raw);
+                }
+                ephemeral |= volume.ephemeral.is_some();
+            }
+        }
+        for container in status.containers() {
+            put(container.name);
+            put(container.resources);
+            put(container.allocated_resources);
+        }
+        put(status.resources);
+        put(status.allocated_resources);
+        if ephemeral {
+            // The claim of a generic ephemeral volume is named after the pod.
+            key.extend_from_slice(pod_name.as_bytes());
+        }
+        key.push(u8::from(status.resize_infeasible()));
+        key.extend_from_slice(&self.priority.unwrap_or_default().to_le_bytes());
+        key
+    }
+
+    fn parse(&self, pod: &Object, status: &LightStatus<'_>) -> Result<PodSpec, serde_json::Error> {
+        let spec = self.to_wire()?;
+        let requests = Requests::of(&spec.resources(), &status.resize()?);
+        Ok(PodSpec::of(spec, requests, pod.name()))
+    }
+
+    fn to_wire(&self) -> Result<super::spec::SpecWire, serde_json::Error> {
+        let containers = |list: &Option<Vec<LightContainer<'_>>>| {
+            let parsed = list.iter().flatten().map(LightContainer::to_wire);
+            parsed.collect::<Result<Vec<_>, serde_json::Error>>()
+        };
+        let volumes = self.volumes.iter().flatten().map(LightVolume::to_wire);
+        Ok(super::spec::SpecWire {
+            node_selector: parsed(self.node_selector)?,
+            affinity: parsed(self.affinity)?,
+            tolerations: parsed(self.tolerations)?,
+            topology_spread_constraints: parsed(self.topology_spread_constraints)?,
+            priority: self.priority.unwrap_or_default(),
+            preemption_policy: parsed(self.preemption_policy)?,
+            overhead: parsed(self.overhead)?,
+            pod_level: parsed::<Requirements>(self.resources)?,
+            containers: containers(&self.containers)?,
+            init_containers: containers(&self.init_containers)?,
+            volumes: volumes.collect::<Result<_, serde_json::Error>>()?,
+        })
+    }
+}
+
+impl LightContainer<'_> {
+    fn to_wire(&self) -> Result<super::spec::ContainerWire, serde_json::Error> {
+        Ok(super::spec::ContainerWire {
+            name: parsed(self.name)?,
+            image: parsed(self.image)?,
+            restart_policy: parsed(self.restart_policy)?,
+            ports: parsed(self.ports)?,
+            resources: parsed(self.resources)?,
+        })
+    }
+}
+
+impl<'a> LightVolume<'a> {
+    fn fields(&self) -> [(&'static str, Raw<'a>); 7] {
+        [
+            ("persistentVolumeClaim", self.persistent_volume_claim),
+            ("ephemeral", self.ephemeral),
+            ("image", self.image),
+            ("gcePersistentDisk", self.gce_persistent_disk),
+            ("awsElasticBlockStore", self.aws_elastic_block_store),
+            ("iscsi", self.iscsi),
+            ("rbd", self.rbd),
+        ]
+    }
+
+    fn to_wire(&self) -> Result<super::spec::VolumeWire, serde_json::Error> {
+        Ok(super::spec::VolumeWire {
+            name: parsed(self.name)?,
+            persistent_volume_claim: parsed(self.persistent_volume_claim)?,
+            ephemeral: self.ephemeral.is_some(),
+            image: parsed(self.image)?,
+            gce_persistent_disk: parsed(self.gce_persistent_disk)?,
+            aws_elastic_block_store: parsed(self.aws_elastic_block_store)?,
+            iscsi: parsed(self.iscsi)?,
+            rbd: parsed(self.rbd)?,
+        })
+    }
+}
