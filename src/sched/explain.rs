@@ -6,7 +6,7 @@ use super::framework::{self, Prepared, Rejection, ScoreColumn, ScoreTable, Subje
 use super::preemption::{self, Preemption, PreemptionOutcome};
 use super::snapshot::{NodeId, Snapshot};
 use super::template::TemplateError;
-use super::verdict::{Refusal, summary};
+use super::verdict::{Plugin, Refusal, summary};
 use crate::k8s::columns::PodPhase;
 use crate::k8s::{Name, Object, ObjectKey};
 
@@ -230,10 +230,12 @@ impl Snapshot {
         let mut nodes = Vec::with_capacity(self.node_count());
         for (node, refusal) in self.nodes().zip(&decision.refusals) {
             let verdict = if let Some(refusal) = refusal {
+                // Nodes outside the pre-filters' set are not filtered at all.
+                let is_filtered = refusal.plugin != Plugin::Framework;
                 let others = profile
                     .filters
                     .iter()
-                    .filter(|plugin| **plugin != refusal.plugin)
+                    .filter(|plugin| is_filtered && **plugin != refusal.plugin)
                     .filter_map(|plugin| {
                         framework::filter_with(*plugin, self, profile, subject, prepared, node)
                     });

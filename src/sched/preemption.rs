@@ -81,20 +81,23 @@ pub fn preempt(
     refusals: &[Option<Refusal>],
 ) -> Preemption {
     let mut preemption = Preemption::default();
+    let is_potential = |refusal: &Refusal| refusal.code == Code::Unschedulable;
+    preemption.potential = refusals
+        .iter()
+        .enumerate()
+        .filter(|(_, refusal)| refusal.as_ref().is_some_and(is_potential))
+        .map(|(index, _)| NodeId::of(index))
+        .collect();
     if let Some(reason) = ineligible(snapshot, subject, refusals) {
         preemption.ineligible = Some(reason);
         preemption.outcome =
             PreemptionOutcome::Unschedulable(format!("{NO_CLAIMS}, preemption: {reason}"));
         return preemption;
     }
-    for ((id, node), refusal) in snapshot.numbered_nodes().zip(refusals) {
-        if refusal
-            .as_ref()
-            .is_none_or(|refusal| refusal.code != Code::Unschedulable)
-        {
+    for &id in &preemption.potential {
+        let Some(node) = snapshot.node(id) else {
             continue;
-        }
-        preemption.potential.push(id);
+        };
         match select_victims(snapshot, profile, subject, prepared, node) {
             Ok((victims, violations)) => preemption.candidates.push(Candidate {
                 node: id,
@@ -157,7 +160,7 @@ pub fn select_victims(
     let is_lower = |entry: &&PodEntry| entry.priority() < subject.priority();
     let mut lower: Vec<PodEntry> = node.pods.iter().filter(is_lower).cloned().collect();
     if lower.is_empty() {
-        return Err(Refusal::unresolvable(Plugin::DefaultPreemption, NO_VICTIMS));
+        return Err(Refusal::unresolvable(Plugin::Framework, NO_VICTIMS));
     }
     let mut prepared = prepared.clone();
     let mut emptier = node.clone();

@@ -8,8 +8,8 @@ use crate::sched::spec::{Disk, Volume};
 use crate::sched::verdict::{Plugin, Refusal};
 
 pub const REASON_DISK: &str = "node(s) had no available disk";
-pub const REASON_SINGLE_POD: &str = "node has pod using PersistentVolumeClaim with the same name \
-                                     and ReadWriteOncePod access mode";
+pub const REASON_SINGLE_POD: &str = "node(s) unavailable due to PersistentVolumeClaim with \
+                                     ReadWriteOncePod access mode already in-use by another pod";
 
 /// How many pods hold the claims that only one pod may hold.
 #[derive(Clone, Debug, Default)]
