@@ -1,7 +1,35 @@
 //! The console: `update(model, msg) -> effects`, `present(model, now) -> Screen`, `render(screen) -> cells`.
+//!
+//! I/O lives in [`runtime`] only. In reading order: [`screen`] is what is shown, [`command`] what
+//! the user means, [`page`] what a view is to the frame, [`cache`] what is known of the cluster.
+//!
+//! A view lives in `pages/<view>/{state,update,present}.rs`, implements [`page::Page`] and is made
+//! in [`pages::create`]. Its tables use [`table`], anything else it draws is a
+//! [`screen::Canvas`] or another [`screen::Widget`]. Keys and words are rows of
+//! [`command::table`].
 
 pub mod actions;
 pub mod diff;
 pub mod export;
+pub mod text;
+
+pub mod screen;
+
+pub mod key;
+pub mod view;
+
+pub mod command;
+
+pub mod cache;
+pub mod notice;
+
+pub mod answer;
+pub mod effect;
+
+pub mod page;
+
+pub mod filter;
+pub mod table;
+
 pub mod pages;
 pub mod widgets;

@@ -8,3 +8,22 @@ pub mod queue;
 pub mod services;
 pub mod timeline;
 pub mod workloads;
+
+use super::page::Page;
+use super::view::View;
+
+/// The page of a view; `None` while a view is not built.
+pub fn create(view: View) -> Option<Box<dyn Page>> {
+    match view {
+        View::Pulse
+        | View::Bays
+        | View::Domains
+        | View::Workloads
+        | View::Pods
+        | View::Logs
+        | View::Timeline
+        | View::Queue
+        | View::Services
+        | View::Objects => None,
+    }
+}

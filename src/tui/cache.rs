@@ -1,0 +1,200 @@
+//! What the console knows of the cluster: the objects that watches brought, how fresh each kind
+//! is, and what changed when.
+//!
+//! Objects live here once; pages keep identities only. Nothing here does I/O: feeds hand in batches.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::k8s::{ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
+
+/// A value that has just changed is marked this long.
+pub const FRESH: SignedDuration = SignedDuration::from_secs(2);
+/// Change times kept: those of the last seconds are asked for, a storm is cut off.
+const CHANGES_MAX: usize = 20_000;
+
+#[derive(Clone, Debug, Default)]
+pub struct Cache {
+    pub cluster: Cluster,
+    pub kinds: Vec<KindInfo>,
+    feeds: BTreeMap<Resource, FeedState>,
+    changed: OrdMap<Uid, Timestamp>,
+    recent: VecDeque<(Timestamp, Uid)>,
+    /// Rises with every change, so that pages know whether to sort again.
+    version: u64,
+}
+
+/// A kind that the server knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KindInfo {
+    pub resource: Resource,
+    pub version: String,
+    pub kind: String,
+    pub namespaced: bool,
+    pub short_names: Vec<String>,
+    pub verbs: Vec<String>,
+}
+
+/// How fresh the objects of one kind are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FeedState {
+    /// The first list is under way; the total is the server's, where it says one.
+    Loading {
+        loaded: usize,
+        total: Option<usize>,
+    },
+    Live {
+        since: Timestamp,
+    },
+    /// Not connected; what is shown is as old as `since`.
+    Lost {
+        since: Timestamp,
+        why: String,
+    },
+    /// The user may not see this kind.
+    Forbidden {
+        why: String,
+    },
+    /// The server does not know this kind.
+    Unknown,
+}
+
+/// What a feed brought.
+#[derive(Clone, Debug)]
+pub enum FeedEvent {
+    /// A page of a list; `reset` drops what there was once the list is complete.
+    Listed {
+        objects: Vec<Arc<Object>>,
+        total: Option<usize>,
+    },
+    /// The list is complete: what it did not bring is gone.
+    Complete {
+        keys: Arc<Vec<ObjectKey>>,
+    },
+    Changed(Vec<(ChangeKind, Arc<Object>)>),
+    State(FeedState),
+}
+
+impl Cache {
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub fn feed(&self, resource: &Resource) -> Option<&FeedState> {
+        self.feeds.get(resource)
+    }
+
+    pub fn feeds(&self) -> impl Iterator<Item = (&Resource, &FeedState)> {
+        self.feeds.iter()
+    }
+
+    /// Whether all objects of a kind are here.
+    pub fn is_complete(&self, resource: &Resource) -> bool {
+        matches!(
+            self.feeds.get(resource),
+            Some(FeedState::Live { .. } | FeedState::Lost { .. })
+        )
+    }
+
+    /// Whether an object changed within the last two seconds.
+    pub fn is_fresh(&self, uid: &Uid, now: Timestamp) -> bool {
+        self.changed
+            .get(uid)
+            .is_some_and(|at| now.duration_since(*at) < FRESH)
+    }
+
+    /// Whether anything is still marked as fresh: another frame is due when it ends.
+    pub fn freshness_ends(&self) -> Option<Timestamp> {
+        self.recent.back().map(|(at, _)| *at + FRESH)
+    }
+
+    pub fn kind(&self, resource: &Resource) -> Option<&KindInfo> {
+        self.kinds.iter().find(|kind| kind.resource == *resource)
+    }
+
+    /// The kind that a word names: plural, singular, short name, kind, or `plural.group`.
+    pub fn kind_named(&self, word: &str) -> Option<&KindInfo> {
+        let word = word.to_ascii_lowercase();
+        self.kinds.iter().find(|kind| {
+            kind.resource.plural == word.as_str()
+                || kind.resource.to_string() == word
+                || kind.kind.to_ascii_lowercase() == word
+                || kind.short_names.contains(&word)
+        })
+    }
+
+    pub fn set_kinds(&mut self, kinds: Vec<KindInfo>) {
+        self.kinds = kinds;
+        self.version += 1;
+    }
+
+    /// Takes a batch in. Only changes after the first list count as news.
+    pub fn take(&mut self, resource: &Resource, event: FeedEvent, now: Timestamp) {
+        self.version += 1;
+        match event {
+            FeedEvent::Listed { objects, total } => {
+                for object in &objects {
+                    self.cluster.insert(object);
+                }
+                let loaded = self.cluster.count(resource);
+                let known = !matches!(
+                    self.feeds.get(resource),
+                    None | Some(FeedState::Loading { .. } | FeedState::Unknown)
+                );
+                if !known {
+                    self.feeds
+                        .insert(resource.clone(), FeedState::Loading { loaded, total });
+                }
+            }
+            FeedEvent::Complete { keys } => self.retain(resource, &keys),
+            FeedEvent::Changed(changes) => {
+                for (kind, object) in changes {
+                    self.change(kind, &object, now);
+                }
+            }
+            FeedEvent::State(state) => {
+                self.feeds.insert(resource.clone(), state);
+            }
+        }
+        self.forget_old(now);
+    }
+
+    fn change(&mut self, kind: ChangeKind, object: &Arc<Object>, now: Timestamp) {
+        if kind == ChangeKind::Deleted {
+            self.cluster.remove(&object.key);
+        } else {
+            self.cluster.insert(object);
+            self.changed.insert(object.uid.clone(), now);
+            self.recent.push_back((now, object.uid.clone()));
+        }
+    }
+
+    fn retain(&mut self, resource: &Resource, keys: &[ObjectKey]) {
+        let kept: std::collections::BTreeSet<&ObjectKey> = keys.iter().collect();
+        let gone: Vec<ObjectKey> = self
+            .cluster
+            .list(resource)
+            .filter(|object| !kept.contains(&object.key))
+            .map(|object| object.key.clone())
+            .collect();
+        for key in gone {
+            self.cluster.remove(&key);
+        }
+    }
+
+    /// Drops change marks that are no longer shown.
+    pub fn forget_old(&mut self, now: Timestamp) {
+        while let Some((at, uid)) = self.recent.front() {
+            if now.duration_since(*at) < FRESH && self.recent.len() <= CHANGES_MAX {
+                break;
+            }
+            if self.changed.get(uid) == Some(at) {
+                self.changed.remove(uid);
+            }
+            self.recent.pop_front();
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Orders to the outside. The runtime carries them out; nothing else does I/O.
+
+use std::fmt;
+
+use crate::k8s::{ObjectKey, Op, Resource};
+
+use super::answer::Answer;
+use super::view::View;
+
+#[derive(Debug)]
+pub enum Effect {
+    Quit,
+    Suspend,
+    Redraw,
+    Mouse(bool),
+    /// To the terminal's clipboard (OSC 52).
+    Copy(String),
+    Theme(String),
+    /// Watch exactly these kinds from now on.
+    Watch(Vec<Resource>),
+    /// The writes of the journal entry `number`, one after the other.
+    Send {
+        number: u64,
+        ops: Vec<Op>,
+    },
+    /// The same without taking effect: the server says what would come of it.
+    DryRun {
+        view: View,
+        op: Op,
+    },
+    /// One object as it is now.
+    Fetch {
+        view: View,
+        key: ObjectKey,
+    },
+    /// Long computing on another thread; the answer goes to the page.
+    Work(Work),
+    /// Log lines of containers; exactly these from now on, none stops all.
+    Logs {
+        view: View,
+        streams: Vec<LogOrder>,
+    },
+    /// Writes a file and tells where.
+    Save {
+        name: String,
+        text: String,
+    },
+    /// Appends to the history of the `:` line.
+    Remember(String),
+}
+
+/// Something to compute away from the screen's thread.
+pub struct Work {
+    pub view: View,
+    pub run: Box<dyn FnOnce() -> Answer + Send>,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Work for {:?}", self.view)
+    }
+}
+
+/// One container's log to follow.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct LogOrder {
+    pub pod: ObjectKey,
+    pub container: String,
+    pub previous: bool,
+    pub follow: bool,
+    pub since_seconds: Option<i64>,
+    pub tail_lines: Option<i64>,
+}
+
+impl Effect {
+    /// Computes `run` on another thread and gives the answer to the page of `view`.
+    pub fn work(view: View, run: impl FnOnce() -> Answer + Send + 'static) -> Self {
+        Self::Work(Work {
+            view,
+            run: Box::new(run),
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! What a page is to the frame.
+//!
+//! The frame owns the screen's edges, keys, overlays and the cache. A page owns its rows: it is
+//! told when data, size or scope changed ([`Page::settle`]), gets commands, and says what its body
+//! shows. It never does I/O and never sends anything: it asks ([`Ask`]).
+
+use jiff::Timestamp;
+
+use crate::k8s::{Cluster, Resource};
+
+use super::actions::{Action, Journal};
+use super::answer::Answer;
+use super::cache::Cache;
+use super::command::Command;
+use super::effect::Effect;
+use super::key::Chord;
+use super::notice::Notice;
+use super::screen::{Hint, Widget};
+use super::text::Line;
+use super::view::{Opening, Place, Scope, Target, View};
+
+/// What a page may read.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub cluster: &'a Cluster,
+    pub cache: &'a Cache,
+    pub scope: &'a Scope,
+    pub journal: &'a Journal,
+    /// No changing command exists, and the client under us refuses writes.
+    pub read_only: bool,
+    pub now: Timestamp,
+    /// The cells of the page's body.
+    pub area: Area,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Area {
+    pub width: u16,
+    pub height: u16,
+}
+
+/// What a page asks of the frame.
+#[derive(Debug)]
+pub enum Ask {
+    Go(Place),
+    Notice(Notice),
+    /// Opens the panel that shows what an action would do and sends it when confirmed.
+    Propose(Box<Action>),
+    /// Opens a menu; the chosen command comes back as any command does.
+    Menu {
+        title: String,
+        choices: Vec<(String, Command)>,
+    },
+    Effect(Effect),
+}
+
+pub trait Page {
+    /// The kinds that must be watched while this page is open. Nodes and pods always are.
+    fn feeds(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
+    /// The page is gone to: with an object to show, a row to select, a filter.
+    fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask>;
+
+    /// Data, size or scope may have changed: sort again, keep the cursor on its object. Called
+    /// once before each frame at most, so that a thousand changes cost one sort.
+    fn settle(&mut self, context: &Context) -> Vec<Ask>;
+
+    /// A command that the frame did not handle itself.
+    fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask>;
+
+    /// Every key goes here first. `None`: the page does not take text now, keys mean commands.
+    fn input(&mut self, _chord: Chord, _context: &Context) -> Option<Vec<Ask>> {
+        None
+    }
+
+    /// One step back inside the page (an inner panel, a filter). `false`: nothing to step out of.
+    fn back(&mut self, _context: &Context) -> bool {
+        false
+    }
+
+    /// An effect that this page asked for has an answer.
+    fn receive(&mut self, _answer: Answer, _context: &Context) -> Vec<Ask> {
+        Vec::new()
+    }
+
+    /// What the body shows; exactly `context.area` big.
+    fn present(&self, context: &Context) -> Widget;
+
+    /// The objects that commands on the selection mean: the marked ones, else the one under the
+    /// cursor.
+    fn selection(&self, _context: &Context) -> Vec<Target> {
+        Vec::new()
+    }
+
+    /// The filter in force, for the `/` line.
+    fn filter(&self) -> Option<&str> {
+        None
+    }
+
+    /// What is typed changes the filter while it is typed; a message where it is wrong.
+    fn set_filter(&mut self, _text: &str, _context: &Context) -> Result<(), String> {
+        Err("this view has no filter".to_owned())
+    }
+
+    /// Hints that replace the table's, while something is open inside the page.
+    fn hints(&self) -> Option<Vec<Hint>> {
+        None
+    }
+
+    /// What stands in the message row while there is no message: counts, what is hidden.
+    fn status(&self, _context: &Context) -> Line {
+        Line::default()
+    }
+
+    /// When this page's picture changes although nothing happens (an age, a countdown).
+    fn next_wake(&self, _context: &Context) -> Option<Timestamp> {
+        None
+    }
+
+    fn view(&self) -> View;
+}
