@@ -28,6 +28,7 @@ pub mod selector;
 pub mod selector_text;
 pub mod status;
 pub mod taint;
+pub mod trim;
 pub mod workload;
 
 pub use cluster::{Change, ChangeKind, Cluster};

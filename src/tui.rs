@@ -32,4 +32,5 @@ pub mod filter;
 pub mod table;
 
 pub mod pages;
+pub mod runtime;
 pub mod widgets;

@@ -10,7 +10,7 @@ use resvg::usvg::{Options, Tree, fontdb::Database};
 
 use super::svg::{Frame, size, svg};
 
-/// DejaVu Sans Mono, regular and bold; see `fonts/LICENSE`.
+/// `DejaVu Sans Mono`, regular and bold; see `fonts/LICENSE`.
 const FONTS: [&[u8]; 2] = [
     include_bytes!("fonts/DejaVuSansMono.ttf.gz"),
     include_bytes!("fonts/DejaVuSansMono-Bold.ttf.gz"),

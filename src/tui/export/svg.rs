@@ -74,6 +74,7 @@ struct Canvas<'a> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent text attributes")]
 struct Look {
     foreground: Rgb,
     background: Rgb,

@@ -1,0 +1,5 @@
+//! The console's only I/O: the terminal, feeds from the cluster, effects.
+//!
+//! Everything it learns becomes a message for `update`; it never decides anything itself.
+
+pub mod feed;

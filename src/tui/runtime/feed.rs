@@ -1,0 +1,438 @@
+//! Follows one resource type of the cluster: a paged list, then a watch, for as long as it is wanted.
+//!
+//! ```text
+//!          list pages           watch
+//! Begin ──────────────► Listed ───────► Live ──┐ changes, bookmarks
+//!   ▲                                   ▲  │◄──┘
+//!   │ 410 Gone                          │  │ lost: wait with jitter,
+//!   └───────────────────────────────────┴──┘ resume from the last revision
+//! ```
+//!
+//! Nothing is polled: an idle cluster gets no request but the open watch. Everything goes out as
+//! [`Feed`] messages over a bounded channel; when the receiver is gone, the feed ends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{AsyncBufReadExt, StreamExt};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc::Sender;
+
+use crate::connect::Notice;
+use crate::k8s::{ChangeKind, Name, Object, ObjectKey, Resource, trim};
+use crate::stdx::rng::Stream;
+
+/// What to follow, as discovery describes it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Followed {
+    pub resource: Resource,
+    pub version: Name,
+    pub kind: Name,
+    /// Empty: all namespaces, or a cluster-scoped resource.
+    pub namespace: Name,
+}
+
+/// What a feed reports.
+#[derive(Debug)]
+pub enum Feed {
+    /// Objects of a list, to be added to what is known.
+    Page {
+        followed: Followed,
+        objects: Vec<Arc<Object>>,
+        loaded: usize,
+        remaining: Option<u64>,
+    },
+    /// The list is complete: whatever else was known of this resource is gone.
+    Listed {
+        followed: Followed,
+        keys: BTreeSet<ObjectKey>,
+    },
+    /// The watch is open: what is known is current.
+    Live { followed: Followed },
+    Changes {
+        followed: Followed,
+        changes: Vec<(ChangeKind, Arc<Object>)>,
+    },
+    /// The last picture stands; the next attempt follows in `retry_in`.
+    Lost {
+        followed: Followed,
+        notice: Notice,
+        retry_in: Duration,
+    },
+    /// The server refuses for good: no permission, or no such resource.
+    Refused { followed: Followed, notice: Notice },
+    /// Objects that are not what their kind requires; they are left out.
+    Unreadable { followed: Followed, why: String },
+}
+
+/// Objects a page: small enough for first rows at once, large enough for few round trips.
+const PAGE: usize = 500;
+/// Ends a watch before proxies do; it is resumed without a list.
+const WATCH_SECONDS: u64 = 290;
+/// Changes handed over in one message at most.
+const BATCH: usize = 1024;
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(30);
+
+/// Runs until the receiver is dropped or the server refuses.
+pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Feed>, seed: u64) {
+    let random = Stream::new(seed, &followed.resource.to_string());
+    let mut feed = Follower {
+        client,
+        followed,
+        out,
+        random,
+        revision: None,
+        failures: 0,
+    };
+    while let Some(pause) = feed.round().await {
+        tokio::time::sleep(pause).await;
+    }
+}
+
+struct Follower {
+    client: kube::Client,
+    followed: Followed,
+    out: Sender<Feed>,
+    random: Stream,
+    /// Where the watch resumes; `None` before the first list and after `410 Gone`.
+    revision: Option<String>,
+    failures: u32,
+}
+
+/// Why a round ended early.
+enum Ended {
+    /// Nobody listens any more.
+    Unwanted,
+    /// The revision is too old.
+    Gone,
+    Failed(Notice),
+}
+
+impl From<kube::Error> for Ended {
+    fn from(error: kube::Error) -> Self {
+        match &error {
+            kube::Error::Api(status) if status.code == 410 => Self::Gone,
+            _ => Self::Failed(Notice::from(error)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct ListWire<'a> {
+    #[serde(default)]
+    metadata: ListMetadata,
+    #[serde(borrow, default)]
+    items: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct ListMetadata {
+    resource_version: String,
+    #[serde(rename = "continue")]
+    continue_token: String,
+    remaining_item_count: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct EventWire<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: &'a str,
+    #[serde(borrow)]
+    object: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+struct BookmarkWire {
+    metadata: ListMetadata,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct ErrorWire {
+    code: u16,
+    message: String,
+    reason: String,
+}
+
+impl Follower {
+    /// Lists if needed and watches until the watch ends. Answers how long to wait before the next
+    /// round; `None` when there is none.
+    async fn round(&mut self) -> Option<Duration> {
+        let outcome = match &self.revision {
+            Some(_) => Ok(()),
+            None => self.list().await,
+        };
+        let outcome = match outcome {
+            Ok(()) => self.watch().await,
+            Err(ended) => Err(ended),
+        };
+        match outcome {
+            Ok(()) => Some(Duration::ZERO),
+            Err(Ended::Unwanted) => None,
+            Err(Ended::Gone) => {
+                self.revision = None;
+                Some(self.pause())
+            }
+            Err(Ended::Failed(notice)) => self.report(notice).await,
+        }
+    }
+
+    async fn report(&mut self, notice: Notice) -> Option<Duration> {
+        let followed = self.followed.clone();
+        let refused = matches!(notice.code, Some(401 | 403 | 404 | 405));
+        if refused {
+            // The receiver may be gone already; there is nobody left to tell.
+            let _gone = self.out.send(Feed::Refused { followed, notice }).await;
+            return None;
+        }
+        let retry_in = self.pause();
+        self.out
+            .send(Feed::Lost {
+                followed,
+                notice,
+                retry_in,
+            })
+            .await
+            .ok()?;
+        Some(retry_in)
+    }
+
+    /// Doubles with every failure in a row; half of it is chance, so that many consoles do not come
+    /// back at once.
+    fn pause(&mut self) -> Duration {
+        let full = RETRY_FIRST
+            .saturating_mul(1 << self.failures.min(10))
+            .min(RETRY_LAST);
+        self.failures += 1;
+        let half = full / 2;
+        let extra = self
+            .random
+            .below(u64::try_from(half.as_millis()).unwrap_or(0) + 1);
+        half + Duration::from_millis(extra)
+    }
+
+    async fn send(&self, feed: Feed) -> Result<(), Ended> {
+        self.out.send(feed).await.map_err(|_unsent| Ended::Unwanted)
+    }
+
+    async fn list(&mut self) -> Result<(), Ended> {
+        let mut continue_token = String::new();
+        let mut keys = BTreeSet::new();
+        loop {
+            let mut query = format!("limit={PAGE}");
+            if !continue_token.is_empty() {
+                query.push_str("&continue=");
+                query.push_str(&escaped(&continue_token));
+            }
+            let text = self.client.request_text(self.request(&query)?).await?;
+            let list: ListWire<'_> =
+                serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
+            let mut objects = Vec::with_capacity(list.items.len());
+            for item in list.items {
+                if let Some(object) = self.object(item.get()).await? {
+                    keys.insert(object.key.clone());
+                    objects.push(object);
+                }
+            }
+            let remaining = list.metadata.remaining_item_count;
+            let followed = self.followed.clone();
+            self.send(Feed::Page {
+                followed,
+                objects,
+                loaded: keys.len(),
+                remaining,
+            })
+            .await?;
+            continue_token = list.metadata.continue_token;
+            if continue_token.is_empty() {
+                self.revision = Some(list.metadata.resource_version);
+                break;
+            }
+        }
+        self.failures = 0;
+        self.send(Feed::Listed {
+            followed: self.followed.clone(),
+            keys,
+        })
+        .await
+    }
+
+    async fn watch(&mut self) -> Result<(), Ended> {
+        let revision = self.revision.clone().unwrap_or_default();
+        let query = format!(
+            "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}",
+            escaped(&revision)
+        );
+        let lines = self
+            .client
+            .request_stream(self.request(&query)?)
+            .await?
+            .lines();
+        self.failures = 0;
+        self.send(Feed::Live {
+            followed: self.followed.clone(),
+        })
+        .await?;
+        let mut batches = Box::pin(lines.ready_chunks(BATCH));
+        while let Some(batch) = batches.next().await {
+            let mut changes = Vec::with_capacity(batch.len());
+            let mut end = None;
+            for line in batch {
+                match line {
+                    Ok(line) => match self.event(&line).await {
+                        Ok(change) => changes.extend(change),
+                        Err(ended) => end = Some(ended),
+                    },
+                    Err(error) => end = Some(Ended::from(kube::Error::ReadEvents(error))),
+                }
+            }
+            if !changes.is_empty() {
+                self.send(Feed::Changes {
+                    followed: self.followed.clone(),
+                    changes,
+                })
+                .await?;
+            }
+            if let Some(ended) = end {
+                return Err(ended);
+            }
+        }
+        Ok(())
+    }
+
+    async fn event(&mut self, line: &str) -> Result<Option<(ChangeKind, Arc<Object>)>, Ended> {
+        if line.trim().is_empty() {
+            return Ok(None);
+        }
+        let event: EventWire<'_> = serde_json::from_str(line).map_err(kube::Error::SerdeError)?;
+        let kind = match event.kind {
+            "ADDED" => ChangeKind::Added,
+            "MODIFIED" => ChangeKind::Modified,
+            "DELETED" => ChangeKind::Deleted,
+            "BOOKMARK" => {
+                if let Ok(bookmark) = serde_json::from_str::<BookmarkWire>(event.object.get()) {
+                    self.revision = Some(bookmark.metadata.resource_version);
+                }
+                return Ok(None);
+            }
+            _ => return Err(watch_error(event.object.get())),
+        };
+        let Some(object) = self.object(event.object.get()).await? else {
+            return Ok(None);
+        };
+        self.revision = Some(object.revision.to_string());
+        Ok(Some((kind, object)))
+    }
+
+    async fn object(&self, json: &str) -> Result<Option<Arc<Object>>, Ended> {
+        let followed = &self.followed;
+        let bytes = trim::trimmed(json, &followed.api_version(), &followed.kind);
+        match Object::parse(followed.resource.clone(), bytes) {
+            Ok(object) => Ok(Some(Arc::new(object))),
+            Err(error) => {
+                let why = error.to_string();
+                self.send(Feed::Unreadable {
+                    followed: followed.clone(),
+                    why,
+                })
+                .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn request(&self, query: &str) -> Result<http::Request<Vec<u8>>, Ended> {
+        let request = http::Request::get(format!("{}?{query}", self.followed.path()));
+        request
+            .body(Vec::new())
+            .map_err(|error| Ended::from(kube::Error::HttpError(error)))
+    }
+}
+
+impl Followed {
+    pub fn api_version(&self) -> String {
+        if self.resource.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.resource.group, self.version)
+        }
+    }
+
+    /// `/apis/apps/v1/namespaces/shop/deployments`.
+    pub fn path(&self) -> String {
+        let root = if self.resource.group.is_empty() {
+            "/api"
+        } else {
+            "/apis"
+        };
+        let namespace = if self.namespace.is_empty() {
+            String::new()
+        } else {
+            format!("/namespaces/{}", self.namespace)
+        };
+        format!(
+            "{root}/{}{namespace}/{}",
+            self.api_version(),
+            self.resource.plural
+        )
+    }
+}
+
+fn watch_error(status: &str) -> Ended {
+    let error: ErrorWire = serde_json::from_str(status).unwrap_or_default();
+    if error.code == 410 {
+        return Ended::Gone;
+    }
+    Ended::Failed(Notice {
+        code: Some(error.code),
+        reason: error.reason,
+        message: error.message,
+        retryable: true,
+    })
+}
+
+/// Percent-encodes what may not stand in a query value.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            for nibble in [byte >> 4, byte & 0xf] {
+                out.extend(
+                    char::from_digit(u32::from(nibble), 16).map(|digit| digit.to_ascii_uppercase()),
+                );
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_follow_group_and_scope() {
+        let mut followed = Followed {
+            resource: crate::k8s::resources::DEPLOYMENTS,
+            version: "v1".into(),
+            kind: "Deployment".into(),
+            namespace: "shop".into(),
+        };
+        assert_eq!(followed.path(), "/apis/apps/v1/namespaces/shop/deployments");
+        followed.resource = crate::k8s::resources::NODES;
+        followed.namespace = Name::default();
+        assert_eq!(followed.path(), "/api/v1/nodes");
+    }
+
+    #[test]
+    fn query_values_are_escaped() {
+        assert_eq!(escaped("eyJ2IjoibWV0YSJ9=="), "eyJ2IjoibWV0YSJ9%3D%3D");
+    }
+}
