@@ -8,6 +8,7 @@
 //! Start with [`request::Request`], then [`registry::Registry`], then [`write`](mod@write).
 
 mod accept;
+mod apply;
 mod convert;
 mod custom;
 mod decode;
@@ -34,6 +35,8 @@ mod validation;
 
 pub mod bootstrap;
 pub mod events;
+pub mod managed;
+pub mod rbac;
 pub mod read;
 pub mod registry;
 pub mod request;

@@ -28,6 +28,7 @@ pub fn execute(
         now: context.now,
         ids: context.ids,
         user: &user,
+        manager: Name::new(author),
         dry_run: false,
         warnings: Vec::new(),
     };

@@ -20,6 +20,9 @@ pub(super) fn request(
     target: &ResourceTarget,
     request: &Request,
 ) -> Result<Done, Status> {
+    if request.content_type == APPLY_PATCH {
+        return super::apply::request(writing, resource_type, target, request);
+    }
     let patch = of_request(request)?;
     apply(
         writing,

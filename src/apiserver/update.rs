@@ -9,7 +9,7 @@ use super::registry::ResourceType;
 use super::request::ResourceTarget;
 use super::status::Status;
 use super::write::{Writing, is_status};
-use super::{Cause, delete, strategy, tree, validation};
+use super::{Cause, apply, delete, strategy, tree, validation};
 use crate::k8s::{Object, Revision};
 use crate::store::{Expect, Write};
 
@@ -51,6 +51,7 @@ pub(super) fn store(
         reject(resource_type, current.name(), causes)?;
     }
     bump_generation(resource_type, &old, &mut object);
+    apply::record(writing, resource_type, &old, &mut object);
     if same(&old, &object) {
         return Ok(Arc::clone(current));
     }

@@ -9,7 +9,7 @@ use super::request::{Request, ResourceTarget, Target, User, Verb};
 use super::response::{JSON, Response};
 use super::status::Status;
 use super::{create, decode, delete, patch, present, read, subresource, update};
-use crate::k8s::{Change, Object, Resource};
+use crate::k8s::{Change, Name, Object, Resource};
 use crate::stdx::rng;
 use crate::store::{CommitError, Store, Write};
 
@@ -29,6 +29,8 @@ pub(super) struct Writing<'a, 'c> {
     pub ids: &'c mut rng::Stream,
     #[expect(dead_code, reason = "admission reads who asks; it comes next")]
     pub user: &'a User,
+    /// Who owns the fields that this write changes.
+    pub manager: Name,
     pub dry_run: bool,
     pub warnings: Vec<String>,
 }
@@ -52,6 +54,7 @@ pub fn write(
         now: context.now,
         ids: context.ids,
         user: &request.user,
+        manager: Name::new(&request.options.field_manager),
         dry_run: request.options.dry_run,
         warnings: Vec::new(),
     };
