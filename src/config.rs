@@ -5,5 +5,6 @@
 //! [`settings`] is what a user may choose. Nothing here talks to a cluster.
 
 pub mod env;
+pub mod manifest;
 pub mod paths;
 pub mod theme;
