@@ -16,14 +16,16 @@ use jiff::{SignedDuration, Timestamp};
 use crate::agent::Agents;
 use crate::apiserver::{self, Registry, Request, Response, Status, WriteContext};
 use crate::k8s::{Change, ChangeKind, Cluster, Object, Op, Revision, resources};
+use crate::sched::{Configuration, Scheduler};
 use crate::stdx::rng::Stream;
 use crate::store::{Snapshot, Store};
 
 use super::controllers::Controllers;
 use super::pod_log;
 
-/// Keys reconciled and pods scheduled in one step. It bounds how long a waiting write waits.
+/// Keys reconciled, and pods scheduled, in one step. They bound how long a waiting write waits.
 const RECONCILES_MAX: usize = 128;
+const CYCLES_MAX: usize = 128;
 /// How often outlived events are looked for.
 const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
@@ -33,6 +35,7 @@ pub struct World {
     store: Store,
     registry: Arc<Registry>,
     controllers: Controllers,
+    scheduler: Scheduler,
     agents: Agents,
     ids: Stream,
     /// What happened since the last step, and is not durable yet.
@@ -74,6 +77,7 @@ impl World {
             store,
             registry: Arc::new(registry),
             controllers: Controllers::new(),
+            scheduler: Scheduler::new(Configuration::default(), seed),
             agents: Agents::new(seed),
             ids: Stream::new(seed, "ids"),
             journal: Vec::new(),
@@ -107,6 +111,7 @@ impl World {
     /// Advances everything that can be advanced now, up to a bound.
     pub fn step(&mut self, now: Timestamp) -> Step {
         self.reconcile(now);
+        self.schedule(now);
         self.run_agents(now);
         if now >= self.next_sweep {
             self.next_sweep = now.saturating_add(SWEEP_EVERY).unwrap_or(Timestamp::MAX);
@@ -130,6 +135,11 @@ impl World {
         }
     }
 
+    /// Who waits for a node, and why.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
     pub fn cluster(&self) -> &Cluster {
         self.store.cluster()
     }
@@ -140,16 +150,33 @@ impl World {
                 return;
             };
             let outcome = (job.controller.reconcile)(self.store.cluster(), &job.key, now);
-            // The first refusal ends the run, so that no event tells of what did not happen.
-            let refused = outcome
-                .ops
-                .into_iter()
-                .find_map(|op| self.execute(op, job.controller.name, now).err());
-            match refused {
-                None => self.controllers.done(job, outcome.again_at),
-                Some(_) => self.controllers.failed(job, now),
+            match self.execute_in_order(outcome.ops, job.controller.name, now) {
+                Ok(()) => self.controllers.done(job, outcome.again_at),
+                Err(_decided_anew) => self.controllers.failed(job, now),
             }
         }
+    }
+
+    fn schedule(&mut self, now: Timestamp) {
+        for _ in 0..CYCLES_MAX {
+            let Some(cycle) = self.scheduler.next(self.store.cluster(), now) else {
+                return;
+            };
+            let ops = cycle.ops(self.store.cluster(), now);
+            // A pod whose binding is refused comes back to the queue by itself.
+            let _comes_back = self.execute_in_order(ops, "kube-scheduler", now);
+        }
+    }
+
+    /// The first refusal ends the run, so that no event tells of what did not happen.
+    fn execute_in_order(
+        &mut self,
+        ops: Vec<Op>,
+        author: &str,
+        now: Timestamp,
+    ) -> Result<(), Status> {
+        ops.into_iter()
+            .try_for_each(|op| self.execute(op, author, now))
     }
 
     /// Nobody waits for an agent's ops: a refused one is decided anew at the next look.
@@ -191,6 +218,7 @@ impl World {
 
     fn observe(&mut self, change: &Change) {
         self.controllers.observe(self.store.cluster(), change);
+        self.scheduler.observe(change);
         self.agents.observe(change);
     }
 
