@@ -29,6 +29,7 @@ pub mod effect;
 pub mod page;
 
 pub mod filter;
+pub mod forecast;
 pub mod table;
 
 pub mod pages;

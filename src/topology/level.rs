@@ -14,15 +14,16 @@ pub const RACK: &str = "topology.bayplan.dev/rack";
 pub const POWER: &str = "topology.bayplan.dev/power";
 pub const HOST: &str = "kubernetes.io/hostname";
 
-/// From the largest to the smallest: title, and the labels that may carry it, best first.
+/// From the largest to the smallest, power feeds, which may cross racks, after them: title, and
+/// the labels that may carry it, best first.
 const KNOWN: &[(&str, &[&str])] = &[
     (
         "region",
         &[REGION, "failure-domain.beta.kubernetes.io/region"],
     ),
     ("zone", &[ZONE, "failure-domain.beta.kubernetes.io/zone"]),
-    ("power", &[POWER]),
     ("rack", &[RACK, "topology.kubernetes.io/rack", "rack"]),
+    ("power", &[POWER]),
     ("host", &[HOST]),
 ];
 

@@ -3,4 +3,6 @@
 
 pub mod area_plane;
 pub mod cell_map;
+pub mod draw;
+pub mod ink;
 pub mod strip;

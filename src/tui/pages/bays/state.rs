@@ -1,0 +1,138 @@
+//! Where the operator stands in the bays view: zoom, grouping, colouring, order, cursor.
+
+use jiff::Timestamp;
+
+use super::arrangement::{Arrangement, Order, arrange};
+use super::colouring::Colouring;
+use crate::k8s::{Name, Uid};
+use crate::topology::level::RACK;
+use crate::topology::survey::Row;
+use crate::topology::{Level, Survey};
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Zoom {
+    /// One cell a node.
+    #[default]
+    Map,
+    /// One tile a node.
+    Tiles,
+    /// One node.
+    Node,
+}
+
+impl Zoom {
+    pub fn closer(self) -> Self {
+        match self {
+            Self::Map => Self::Tiles,
+            Self::Tiles | Self::Node => Self::Node,
+        }
+    }
+
+    pub fn farther(self) -> Self {
+        match self {
+            Self::Node => Self::Tiles,
+            Self::Tiles | Self::Map => Self::Map,
+        }
+    }
+
+    /// Around in one direction, for a single key.
+    pub fn cycle(self) -> Self {
+        match self {
+            Self::Map => Self::Tiles,
+            Self::Tiles => Self::Node,
+            Self::Node => Self::Map,
+        }
+    }
+}
+
+/// Selections are by name and uid: they belong to an object, not to a place on the screen.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    pub zoom: Zoom,
+    /// The label of the grouping level; `None` for the smallest level above hosts.
+    pub group: Option<Name>,
+    pub colouring: Colouring,
+    pub order: Order,
+    /// Only nodes of this domain: label and value.
+    pub within: Option<(Level, Name)>,
+    /// Only nodes whose name or label values contain this text.
+    pub filter: String,
+    pub cursor: Option<Name>,
+    /// The pod under the cursor in the closest zoom.
+    pub pod: Option<Uid>,
+}
+
+/// What the pictures are drawn from.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    pub survey: &'a Survey,
+    pub levels: &'a [Level],
+    pub now: Timestamp,
+}
+
+impl State {
+    /// The level that the map is grouped by: the chosen one, else racks, else the smallest level
+    /// above hosts.
+    pub fn level<'a>(&self, levels: &'a [Level]) -> Option<&'a Level> {
+        let named = |label: &str| levels.iter().find(|level| level.label == label);
+        self.group
+            .as_deref()
+            .and_then(named)
+            .or_else(|| named(RACK))
+            .or_else(|| levels.iter().rev().find(|level| !level.is_host()))
+    }
+
+    /// The next grouping; ungrouped comes after the last level.
+    pub fn next_group(&mut self, levels: &[Level]) {
+        let Some(current) = self.level(levels) else {
+            return;
+        };
+        let place = levels.iter().position(|level| level == current);
+        let next = place.map_or(0, |place| (place + 1) % levels.len());
+        self.group = levels.get(next).map(|level| level.label.clone());
+    }
+
+    pub fn arrangement(&self, view: View) -> Arrangement {
+        arrange(
+            view.survey,
+            view.levels,
+            self.level(view.levels),
+            self.order,
+            |row| self.shows(view.survey, row),
+        )
+    }
+
+    fn shows(&self, survey: &Survey, row: Row) -> bool {
+        let node = &survey.node(row).object;
+        let inside = self.within.as_ref().is_none_or(|(level, name)| {
+            node.labels.get(&level.label) == Some(name)
+                || (level.is_host() && node.key.name == *name)
+        });
+        let found = self.filter.is_empty()
+            || node.name().contains(self.filter.as_str())
+            || node
+                .labels
+                .iter()
+                .any(|(_, value)| value.contains(self.filter.as_str()));
+        inside && found
+    }
+
+    /// The cursor's node, or the first one of the arrangement where it is gone.
+    pub fn cursor_row(&self, survey: &Survey, arrangement: &Arrangement) -> Option<Row> {
+        let shown = |row: &Row| {
+            arrangement
+                .blocks
+                .iter()
+                .flat_map(|block| &block.rows)
+                .any(|line| line.nodes.contains(row))
+        };
+        self.cursor
+            .as_deref()
+            .and_then(|name| survey.node_row(name))
+            .filter(shown)
+            .or_else(|| {
+                let first = arrangement.blocks.first()?.rows.first()?;
+                first.nodes.first().copied()
+            })
+    }
+}

@@ -1,0 +1,84 @@
+//! Short texts about nodes and amounts that all zooms share.
+
+use jiff::Timestamp;
+
+use super::colouring::NodeState;
+use crate::stdx::humanize;
+use crate::topology::{Amounts, Level, NodeFacts, Stranded};
+use crate::tui::text::Role;
+
+/// `14.2/16`.
+pub fn cores_of(part: i64, whole: i64) -> String {
+    format!("{}/{}", humanize::milli(part), humanize::milli(whole))
+}
+
+pub fn percent_of(part: i64, whole: i64) -> String {
+    let share = crate::topology::amounts::share(part, whole) * 100.0;
+    format!("{share:.0}%")
+}
+
+/// `212 cores, 3.1 Ti`; empty where nothing is stranded.
+pub fn stranded(stranded: Stranded) -> String {
+    let mut parts = Vec::new();
+    if stranded.cpu_milli > 0 {
+        parts.push(format!("{} cores", humanize::milli(stranded.cpu_milli)));
+    }
+    if stranded.memory_bytes > 0 {
+        parts.push(humanize::bytes(stranded.memory_bytes));
+    }
+    parts.join(", ")
+}
+
+/// `Ready`, `NotReady 4m12s`.
+pub fn state(node: &NodeFacts, now: Timestamp) -> String {
+    let state = NodeState::of(node);
+    match (
+        state,
+        node.object.node().and_then(|columns| columns.ready_since),
+    ) {
+        (NodeState::NotReady | NodeState::Unknown, Some(since)) => {
+            format!("{} {}", state.title(), humanize::age(since, now))
+        }
+        _ => state.title().to_owned(),
+    }
+}
+
+pub fn state_glyph(state: NodeState) -> &'static str {
+    match state {
+        NodeState::Ready => "●",
+        NodeState::Cordoned => "⊘",
+        NodeState::NotReady | NodeState::Unknown => "✕",
+    }
+}
+
+pub fn state_role(state: NodeState) -> Role {
+    match state {
+        NodeState::Ready => Role::Good,
+        NodeState::Cordoned => Role::Warning,
+        NodeState::NotReady => Role::Bad,
+        NodeState::Unknown => Role::Unknown,
+    }
+}
+
+/// `rack a01, power p2`: the domains that a node is in, the smallest first.
+pub fn domains(node: &NodeFacts, levels: &[Level]) -> String {
+    let parts: Vec<String> = levels
+        .iter()
+        .rev()
+        .filter(|level| !level.is_host())
+        .filter_map(|level| {
+            let value = node.object.labels.get(&level.label)?;
+            Some(format!("{} {value}", level.title))
+        })
+        .collect();
+    parts.join(", ")
+}
+
+/// `500m, 1 Gi`: a request in the form that people write.
+pub fn shape(amounts: Amounts) -> String {
+    format!(
+        "{} cores, {}",
+        humanize::milli(amounts.cpu_milli),
+        humanize::bytes(amounts.memory_bytes)
+    )
+}
