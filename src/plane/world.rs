@@ -118,7 +118,12 @@ impl World {
             apiserver::events::sweep(&mut self.store, now);
             self.absorb();
         }
-        let wakes = [self.controllers.next_wake(), Some(self.next_sweep)];
+        let wakes = [
+            self.controllers.next_wake(),
+            self.scheduler.next_wake(),
+            self.agents.next_wake(),
+            Some(self.next_sweep),
+        ];
         let next_wake = wakes.into_iter().flatten().min();
         Step {
             journal: std::mem::take(&mut self.journal),
@@ -236,3 +241,6 @@ impl World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

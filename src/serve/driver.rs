@@ -157,6 +157,7 @@ async fn run(
         .map_err(|error| DriverError::Bug(error.to_string()))?;
         core = returned;
         let round = round?;
+        tracing::debug!(next_wake = ?round.next_wake, more = round.more, answers = round.answers.len(), "round");
         publisher.send_if_modified(|present| {
             let newer = round.published.snapshot.revision() != present.snapshot.revision();
             if newer {
