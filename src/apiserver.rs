@@ -16,6 +16,7 @@ mod discovery;
 mod filter;
 mod lab;
 mod list;
+mod openapi;
 mod present;
 mod review;
 mod subresource;

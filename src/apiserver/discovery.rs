@@ -1,27 +1,46 @@
 //! Discovery, version and health: everything that is no resource.
 
+mod aggregated;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::openapi;
 use super::registry::{Registry, ResourceType};
 use super::response::Response;
 use super::status::Status;
-use crate::k8s::facts;
+use crate::k8s::{Cluster, facts};
 
-pub(super) fn answer(registry: &Registry, path: &str, accept: &str) -> Result<Response, Status> {
+pub(super) fn answer(
+    registry: &Registry,
+    cluster: &Cluster,
+    path: &str,
+    accept: &str,
+) -> Result<Response, Status> {
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let _ = accept;
     let body = match segments.as_slice() {
         ["healthz" | "readyz" | "livez", ..] => return Ok(Response::text(200, "ok")),
         ["version"] => version(),
-        ["api"] => {
-            json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})
-        }
+        ["api"] if aggregated::is_asked(accept) => return Ok(aggregated::core(registry)),
+        ["apis"] if aggregated::is_asked(accept) => return Ok(aggregated::groups(registry)),
+        ["api"] => json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [],
+        }),
         ["apis"] => groups(registry),
         ["api", "v1"] => resources(registry, "", "v1")?,
         ["apis", group, version] => resources(registry, group, version)?,
         ["apis", group] => one_group(registry, group)?,
+        ["openapi", "v2"] => return openapi::v2(registry, cluster, accept),
+        ["openapi", "v3"] => openapi::v3_index(registry),
+        ["openapi", "v3", "api", version] => openapi::v3(registry, cluster, "", version)?,
+        ["openapi", "v3", "apis", group, version] => {
+            openapi::v3(registry, cluster, group, version)?
+        }
+        [] => json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3",
+            "/readyz", "/version"]}),
         _ => return Err(Status::unknown_path()),
     };
     Ok(Response::json(200, &body))
@@ -41,6 +60,7 @@ fn version() -> Value {
     })
 }
 
+/// Groups and their versions, the preferred version first.
 fn by_group(registry: &Registry) -> BTreeMap<&str, Vec<&str>> {
     let mut groups: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for resource_type in registry.all() {
@@ -104,19 +124,24 @@ fn one_group(registry: &Registry, group: &str) -> Result<Value, Status> {
     Ok(body)
 }
 
-fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, Status> {
-    let types: Vec<&ResourceType> = registry
+fn types_of<'a>(
+    registry: &'a Registry,
+    group: &'a str,
+    version: &'a str,
+) -> impl Iterator<Item = &'a ResourceType> {
+    registry
         .all()
-        .filter(|candidate| candidate.group == group && candidate.version == version)
         .map(AsRef::as_ref)
+        .filter(move |candidate| candidate.group == group && candidate.version == version)
+}
+
+fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, Status> {
+    let resources: Vec<Value> = types_of(registry, group, version)
+        .flat_map(resource_json)
         .collect();
-    if types.is_empty() {
+    if resources.is_empty() {
         return Err(Status::unknown_path());
     }
-    let resources: Vec<Value> = types
-        .iter()
-        .flat_map(|entry| resource_json(entry))
-        .collect();
     let group_version = if group.is_empty() {
         version.to_owned()
     } else {

@@ -15,6 +15,14 @@ const DEFINITIONS: [&[u8]; 2] = [
     include_bytes!("lab/outages.json"),
 ];
 
+/// The definition of one of our resource types.
+pub(super) fn definition(plural: &str) -> Option<serde_json::Value> {
+    DEFINITIONS
+        .iter()
+        .filter_map(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok())
+        .find(|tree| super::tree::text(tree, "/spec/names/plural") == plural)
+}
+
 pub(super) fn resource_types() -> Vec<ResourceType> {
     DEFINITIONS
         .iter()

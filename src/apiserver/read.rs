@@ -24,7 +24,7 @@ pub fn read(
     now: Timestamp,
 ) -> Response {
     let answer = match &request.target {
-        Target::Path(path) => discovery::answer(registry, path, &request.accept),
+        Target::Path(path) => discovery::answer(registry, &snapshot.cluster, path, &request.accept),
         Target::Resource(target) => resource(registry, snapshot, request, target, now),
     };
     answer.unwrap_or_else(Response::from)

@@ -196,6 +196,17 @@ impl Registry {
         self.builtin.values().chain(self.custom.values())
     }
 
+    /// Changes whenever the custom resource definitions change.
+    pub(super) fn fingerprint(&self) -> String {
+        let newest = self
+            .definitions
+            .iter()
+            .map(|(_, revision)| revision.0)
+            .max()
+            .unwrap_or_default();
+        format!("{newest:x}-{:x}", self.definitions.len())
+    }
+
     /// The storage keys of everything that lives in namespaces.
     pub fn namespaced_storage(&self) -> std::collections::BTreeSet<Resource> {
         self.all()
