@@ -2,4 +2,7 @@
 //!
 //! Everything it learns becomes a message for `update`; it never decides anything itself.
 
+pub mod discovery;
 pub mod feed;
+pub mod logs;
+pub mod send;

@@ -11,18 +11,20 @@
 //! Nothing is polled: an idle cluster gets no request but the open watch. Everything goes out as
 //! [`Feed`] messages over a bounded channel; when the receiver is gone, the feed ends.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{AsyncBufReadExt, StreamExt};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc::Sender;
 
 use crate::connect::Notice;
-use crate::k8s::{ChangeKind, Name, Object, ObjectKey, Resource, trim};
+use crate::k8s::{ChangeKind, Name, Object, Resource, trim};
+use crate::stdx::clock;
 use crate::stdx::rng::Stream;
+use crate::tui::cache::{FeedEvent, FeedState};
 
 /// What to follow, as discovery describes it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -34,38 +36,8 @@ pub struct Followed {
     pub namespace: Name,
 }
 
-/// What a feed reports.
-#[derive(Debug)]
-pub enum Feed {
-    /// Objects of a list, to be added to what is known.
-    Page {
-        followed: Followed,
-        objects: Vec<Arc<Object>>,
-        loaded: usize,
-        remaining: Option<u64>,
-    },
-    /// The list is complete: whatever else was known of this resource is gone.
-    Listed {
-        followed: Followed,
-        keys: BTreeSet<ObjectKey>,
-    },
-    /// The watch is open: what is known is current.
-    Live { followed: Followed },
-    Changes {
-        followed: Followed,
-        changes: Vec<(ChangeKind, Arc<Object>)>,
-    },
-    /// The last picture stands; the next attempt follows in `retry_in`.
-    Lost {
-        followed: Followed,
-        notice: Notice,
-        retry_in: Duration,
-    },
-    /// The server refuses for good: no permission, or no such resource.
-    Refused { followed: Followed, notice: Notice },
-    /// Objects that are not what their kind requires; they are left out.
-    Unreadable { followed: Followed, why: String },
-}
+/// Events of one kind, for the cache.
+pub type Fed = (Resource, FeedEvent);
 
 /// Objects a page: small enough for first rows at once, large enough for few round trips.
 const PAGE: usize = 500;
@@ -77,7 +49,7 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
 /// Runs until the receiver is dropped or the server refuses.
-pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Feed>, seed: u64) {
+pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Fed>, seed: u64) {
     let random = Stream::new(seed, &followed.resource.to_string());
     let mut feed = Follower {
         client,
@@ -85,6 +57,7 @@ pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Feed>,
         out,
         random,
         revision: None,
+        last_good: clock::now(),
         failures: 0,
     };
     while let Some(pause) = feed.round().await {
@@ -95,10 +68,12 @@ pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Feed>,
 struct Follower {
     client: kube::Client,
     followed: Followed,
-    out: Sender<Feed>,
+    out: Sender<Fed>,
     random: Stream,
     /// Where the watch resumes; `None` before the first list and after `410 Gone`.
     revision: Option<String>,
+    /// When what was handed out was last known to be current.
+    last_good: Timestamp,
     failures: u32,
 }
 
@@ -182,23 +157,17 @@ impl Follower {
     }
 
     async fn report(&mut self, notice: Notice) -> Option<Duration> {
-        let followed = self.followed.clone();
-        let refused = matches!(notice.code, Some(401 | 403 | 404 | 405));
-        if refused {
-            // The receiver may be gone already; there is nobody left to tell.
-            let _gone = self.out.send(Feed::Refused { followed, notice }).await;
-            return None;
+        let why = notice.message;
+        match notice.code {
+            Some(404 | 405) => self.state(FeedState::Unknown).await.ok()?,
+            Some(401 | 403) => self.state(FeedState::Forbidden { why }).await.ok()?,
+            _ => {
+                let since = self.last_good;
+                self.state(FeedState::Lost { since, why }).await.ok()?;
+                return Some(self.pause());
+            }
         }
-        let retry_in = self.pause();
-        self.out
-            .send(Feed::Lost {
-                followed,
-                notice,
-                retry_in,
-            })
-            .await
-            .ok()?;
-        Some(retry_in)
+        None
     }
 
     /// Doubles with every failure in a row; half of it is chance, so that many consoles do not come
@@ -215,13 +184,18 @@ impl Follower {
         half + Duration::from_millis(extra)
     }
 
-    async fn send(&self, feed: Feed) -> Result<(), Ended> {
-        self.out.send(feed).await.map_err(|_unsent| Ended::Unwanted)
+    async fn send(&self, event: FeedEvent) -> Result<(), Ended> {
+        let fed = (self.followed.resource.clone(), event);
+        self.out.send(fed).await.map_err(|_unsent| Ended::Unwanted)
+    }
+
+    async fn state(&self, state: FeedState) -> Result<(), Ended> {
+        self.send(FeedEvent::State(state)).await
     }
 
     async fn list(&mut self) -> Result<(), Ended> {
         let mut continue_token = String::new();
-        let mut keys = BTreeSet::new();
+        let mut keys = Vec::new();
         loop {
             let mut query = format!("limit={PAGE}");
             if !continue_token.is_empty() {
@@ -233,20 +207,16 @@ impl Follower {
                 serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
             let mut objects = Vec::with_capacity(list.items.len());
             for item in list.items {
-                if let Some(object) = self.object(item.get()).await? {
-                    keys.insert(object.key.clone());
+                if let Some(object) = self.object(item.get()) {
+                    keys.push(object.key.clone());
                     objects.push(object);
                 }
             }
-            let remaining = list.metadata.remaining_item_count;
-            let followed = self.followed.clone();
-            self.send(Feed::Page {
-                followed,
-                objects,
-                loaded: keys.len(),
-                remaining,
-            })
-            .await?;
+            let remaining = list.metadata.remaining_item_count.map(usize::try_from);
+            let total = remaining
+                .and_then(Result::ok)
+                .map(|remaining| keys.len() + remaining);
+            self.send(FeedEvent::Listed { objects, total }).await?;
             continue_token = list.metadata.continue_token;
             if continue_token.is_empty() {
                 self.revision = Some(list.metadata.resource_version);
@@ -254,9 +224,8 @@ impl Follower {
             }
         }
         self.failures = 0;
-        self.send(Feed::Listed {
-            followed: self.followed.clone(),
-            keys,
+        self.send(FeedEvent::Complete {
+            keys: Arc::new(keys),
         })
         .await
     }
@@ -273,8 +242,9 @@ impl Follower {
             .await?
             .lines();
         self.failures = 0;
-        self.send(Feed::Live {
-            followed: self.followed.clone(),
+        self.last_good = clock::now();
+        self.state(FeedState::Live {
+            since: self.last_good,
         })
         .await?;
         let mut batches = Box::pin(lines.ready_chunks(BATCH));
@@ -283,7 +253,7 @@ impl Follower {
             let mut end = None;
             for line in batch {
                 match line {
-                    Ok(line) => match self.event(&line).await {
+                    Ok(line) => match self.event(&line) {
                         Ok(change) => changes.extend(change),
                         Err(ended) => end = Some(ended),
                     },
@@ -291,11 +261,8 @@ impl Follower {
                 }
             }
             if !changes.is_empty() {
-                self.send(Feed::Changes {
-                    followed: self.followed.clone(),
-                    changes,
-                })
-                .await?;
+                self.last_good = clock::now();
+                self.send(FeedEvent::Changed(changes)).await?;
             }
             if let Some(ended) = end {
                 return Err(ended);
@@ -304,7 +271,7 @@ impl Follower {
         Ok(())
     }
 
-    async fn event(&mut self, line: &str) -> Result<Option<(ChangeKind, Arc<Object>)>, Ended> {
+    fn event(&mut self, line: &str) -> Result<Option<(ChangeKind, Arc<Object>)>, Ended> {
         if line.trim().is_empty() {
             return Ok(None);
         }
@@ -321,26 +288,22 @@ impl Follower {
             }
             _ => return Err(watch_error(event.object.get())),
         };
-        let Some(object) = self.object(event.object.get()).await? else {
+        let Some(object) = self.object(event.object.get()) else {
             return Ok(None);
         };
         self.revision = Some(object.revision.to_string());
         Ok(Some((kind, object)))
     }
 
-    async fn object(&self, json: &str) -> Result<Option<Arc<Object>>, Ended> {
+    /// An object that is not what its kind requires is left out, and said so in the log.
+    fn object(&self, json: &str) -> Option<Arc<Object>> {
         let followed = &self.followed;
         let bytes = trim::trimmed(json, &followed.api_version(), &followed.kind);
         match Object::parse(followed.resource.clone(), bytes) {
-            Ok(object) => Ok(Some(Arc::new(object))),
+            Ok(object) => Some(Arc::new(object)),
             Err(error) => {
-                let why = error.to_string();
-                self.send(Feed::Unreadable {
-                    followed: followed.clone(),
-                    why,
-                })
-                .await?;
-                Ok(None)
+                tracing::warn!(resource = %followed.resource, %error, "object left out");
+                None
             }
         }
     }
