@@ -5,6 +5,8 @@
 //! [`settings`] is what a user may choose. Nothing here talks to a cluster.
 
 pub mod env;
+pub mod fleet;
 pub mod manifest;
 pub mod paths;
+pub mod position;
 pub mod theme;
