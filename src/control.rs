@@ -11,21 +11,30 @@
 use jiff::{SignedDuration, Timestamp};
 
 mod claim;
-#[expect(dead_code, reason = "controllers that use the rest follow")]
+#[expect(dead_code, reason = "the job controller uses the rest")]
 mod condition;
-#[expect(dead_code, reason = "controllers that use the rest follow")]
 mod field;
-#[expect(dead_code, reason = "controllers that use the rest follow")]
 mod kind;
 mod naming;
 mod pod;
-#[expect(dead_code, reason = "controllers that use the rest follow")]
+mod service_pods;
 mod trigger;
-#[expect(dead_code, reason = "controllers that use the rest follow")]
 mod write;
 
+#[cfg(test)]
+mod harness;
+
 mod deployment;
+mod endpoint_slice;
+mod endpoints;
+mod garbage_collector;
+mod lab;
+mod namespace;
+mod node_lifecycle;
+mod pod_gc;
 mod replica_set;
+mod service_account;
+mod taint_eviction;
 
 use crate::k8s::{Change, Cluster, ObjectKey, Op};
 
@@ -59,6 +68,17 @@ pub fn all() -> Vec<Controller> {
         deployment::CONTROLLER,
         replica_set::CONTROLLER,
         replica_set::REPLICATION_CONTROLLER,
+        endpoint_slice::CONTROLLER,
+        endpoints::CONTROLLER,
+        garbage_collector::CONTROLLER,
+        lab::node_pool::CONTROLLER,
+        lab::outage::CONTROLLER,
+        node_lifecycle::CONTROLLER,
+        taint_eviction::CONTROLLER,
+        pod_gc::CONTROLLER,
+        namespace::CONTROLLER,
+        service_account::CONTROLLER,
+        service_account::ROOT_CA,
     ]
 }
 

@@ -113,3 +113,6 @@ fn selects_everything(rollout: &Rollout<'_>) -> Outcome {
         again_at: None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -217,3 +217,6 @@ fn keep_conditions(current: &Value, wanted: &mut Value) {
         super::field::put(wanted, "conditions", conditions.into());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::kind::Kind;
-use crate::k8s::{Change, Cluster, Object, ObjectKey, Resource, resources};
+use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, resources};
 
 /// The changed object itself, if it is of this type.
 pub(super) fn itself(change: &Change, resource: &Resource, keys: &mut Vec<ObjectKey>) {
@@ -62,7 +62,7 @@ pub(super) fn selecting<'a>(
     cluster: &'a Cluster,
     resource: &Resource,
     object: &'a Object,
-) -> impl Iterator<Item = &'a Arc<Object>> {
+) -> impl Iterator<Item = &'a Arc<Object>> + use<'a> {
     cluster
         .list_in(resource, object.namespace())
         .filter(|owner| {
@@ -74,7 +74,7 @@ pub(super) fn selecting<'a>(
 
 /// Whether something that the columns show has changed, beside time stamps and messages.
 pub(super) fn pod_turned(change: &Change) -> bool {
-    let Some(previous) = &change.previous else {
+    let (ChangeKind::Modified, Some(previous)) = (change.kind, &change.previous) else {
         return true;
     };
     let (Some(old), Some(new)) = (previous.pod(), change.object.pod()) else {

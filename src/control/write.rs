@@ -110,6 +110,17 @@ pub(super) fn difference(current: &Value, wanted: &Value) -> Option<Value> {
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
+/// The merge patch that takes a finalizer away.
+pub(super) fn without_finalizer(object: &Object, finalizer: &str) -> Value {
+    let left: Vec<&str> = object
+        .finalizers
+        .iter()
+        .map(Name::as_str)
+        .filter(|name| *name != finalizer)
+        .collect();
+    json!({"metadata": {"finalizers": left}})
+}
+
 /// Who reports events, about what.
 #[derive(Clone, Copy)]
 pub(super) struct Reporter<'a> {

@@ -60,8 +60,13 @@ impl Default for RollingUpdate {
 #[derive(Deserialize)]
 struct Wire {
     spec: Spec,
-    #[serde(default)]
+    #[serde(default = "empty")]
     status: Value,
+}
+
+/// So that fields can be put into a status that nobody has written yet.
+fn empty() -> Value {
+    json!({})
 }
 
 impl Strategy {
