@@ -32,6 +32,8 @@ pub mod filter;
 pub mod forecast;
 pub mod table;
 
+pub mod columns;
+
 pub mod pages;
 pub mod runtime;
 pub mod widgets;

@@ -5,11 +5,13 @@
 //! action that takes it back. Nothing is sent here, and nothing outside may send without a proposal
 //! that was confirmed. In read-only mode no proposal is ever opened, and the client refuses writes.
 //!
-//! In reading order: [`action`], [`proposal`], [`drain`], [`journal`].
+//! In reading order: [`action`], [`offer`] (which action a command means), [`proposal`], [`drain`],
+//! [`journal`].
 
 pub mod action;
 pub mod drain;
 pub mod journal;
+pub mod offer;
 pub mod proposal;
 
 pub use action::Action;

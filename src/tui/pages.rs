@@ -3,10 +3,12 @@
 pub mod bays;
 pub mod logs;
 pub mod objects;
+pub mod pods;
 pub mod pulse;
 pub mod queue;
 pub mod services;
 pub mod timeline;
+pub mod travel;
 pub mod workloads;
 
 use super::page::Page;
@@ -15,11 +17,11 @@ use super::view::View;
 /// The page of a view; `None` while a view is not built.
 pub fn create(view: View) -> Option<Box<dyn Page>> {
     match view {
+        View::Pods => Some(Box::new(pods::PodsPage::default())),
         View::Pulse
         | View::Bays
         | View::Domains
         | View::Workloads
-        | View::Pods
         | View::Logs
         | View::Timeline
         | View::Queue

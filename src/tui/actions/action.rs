@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::drain::Drain;
 use crate::k8s::workload::Workload;
 use crate::k8s::{
     Cluster, Name, Object, ObjectKey, Op, Patch, Preconditions, Propagation, Resource, Revision,
@@ -38,6 +39,11 @@ pub enum Action {
         node: Target,
         cordon: bool,
     },
+    /// Cordons a node and asks for the eviction of its pods, one after the other.
+    Drain {
+        node: Target,
+        plan: Box<Drain>,
+    },
     /// Deletes a pod if its disruption budgets allow it.
     Evict {
         pod: Target,
@@ -55,6 +61,7 @@ pub enum Action {
     Trigger {
         target: Target,
         name: Name,
+        job: Box<Op>,
     },
     /// Creates what was deleted again, without what the server had added.
     Recreate {
@@ -120,6 +127,7 @@ impl Action {
             Self::RollBack { .. } => "roll back",
             Self::Cordon { cordon: true, .. } => "cordon",
             Self::Cordon { cordon: false, .. } => "uncordon",
+            Self::Drain { .. } => "drain",
             Self::Evict { .. } => "evict",
             Self::Delete { .. } => "delete",
             Self::Replace { .. } => "edit",
@@ -137,7 +145,7 @@ impl Action {
             | Self::RollBack { target, .. }
             | Self::Replace { target, .. }
             | Self::Trigger { target, .. } => vec![target.clone()],
-            Self::Cordon { node, .. } => vec![node.clone()],
+            Self::Cordon { node, .. } | Self::Drain { node, .. } => vec![node.clone()],
             Self::Evict { pod } => vec![pod.clone()],
             Self::Delete { targets } => targets.clone(),
             Self::Recreate { resource, objects } => objects
@@ -210,6 +218,17 @@ impl Action {
                 let value = if *cordon { json!(true) } else { Value::Null };
                 vec![patch(node, None, json!({"spec": {"unschedulable": value}}))]
             }
+            Self::Drain { node, plan } => {
+                let cordon = Self::Cordon {
+                    node: node.clone(),
+                    cordon: true,
+                };
+                let evictions = plan.pods.iter().map(|pod| Op::Evict {
+                    pod: pod.target.key.clone(),
+                    grace_period_s: None,
+                });
+                cordon.ops(now).into_iter().chain(evictions).collect()
+            }
             Self::Evict { pod } => vec![Op::Evict {
                 pod: pod.key.clone(),
                 grace_period_s: None,
@@ -228,8 +247,7 @@ impl Action {
                 subresource: None,
                 object: after.clone(),
             }],
-            // The job's template is known only while the cron job is at hand; see `trigger`.
-            Self::Trigger { .. } => Vec::new(),
+            Self::Trigger { job, .. } => vec![Op::clone(job)],
             Self::Recreate { resource, objects } => objects
                 .iter()
                 .map(|object| Op::Create {
@@ -256,6 +274,11 @@ impl Action {
             Self::Cordon { node, cordon } => Some(Self::Cordon {
                 node: node.clone(),
                 cordon: !cordon,
+            }),
+            // The pods run elsewhere by then; what can be taken back is that none may return.
+            Self::Drain { node, .. } => Some(Self::Cordon {
+                node: node.clone(),
+                cordon: false,
             }),
             Self::RollBack {
                 target,
@@ -287,11 +310,11 @@ impl Action {
         }
     }
 
-    /// The write that runs a cron job now.
+    /// Running a cron job now.
     ///
     /// Source: `kubectl create job --from=cronjob/…` (the template's metadata, the annotation
     /// `cronjob.kubernetes.io/instantiate: manual`, a controller reference).
-    pub fn trigger(cron_job: &Object, name: &Name) -> Op {
+    pub fn trigger(cron_job: &Object, name: Name) -> Self {
         let json = cron_job.json();
         let template = json
             .pointer("/spec/jobTemplate")
@@ -319,10 +342,23 @@ impl Action {
             },
             "spec": template.pointer("/spec").cloned().unwrap_or_default(),
         });
-        Op::Create {
-            resource: resources::JOBS,
-            namespace: cron_job.key.namespace.clone(),
-            object: job,
+        Self::Trigger {
+            target: Target::of(cron_job),
+            name,
+            job: Box::new(Op::Create {
+                resource: resources::JOBS,
+                namespace: cron_job.key.namespace.clone(),
+                object: job,
+            }),
+        }
+    }
+
+    /// The plan of draining a node as it is now.
+    pub fn drain(cluster: &Cluster, node: Target) -> Self {
+        let plan = Drain::plan(cluster, &node.key.name, Timestamp::UNIX_EPOCH);
+        Self::Drain {
+            node,
+            plan: Box::new(plan),
         }
     }
 

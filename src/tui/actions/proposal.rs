@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::action::{Action, Target};
+use super::drain::{Drain, Hazard};
 use crate::k8s::status::{self, Health};
 use crate::k8s::workload::{self, Workload};
 use crate::k8s::{Cluster, resources};
@@ -142,6 +143,14 @@ impl Action {
                     ("takes no new pods".into(), "takes new pods".into())
                 }
             }
+            Self::Drain { node, plan } => {
+                notes.drain(cluster, plan);
+                let pods = cluster.pods_on(&node.key.name).count();
+                (
+                    format!("takes new pods, {} on it", counted(pods, "pod", "pods")),
+                    format!("takes none, {} left on it", plan.left.len()),
+                )
+            }
             Self::Evict { pod } => {
                 notes.lose_pod(cluster, pod);
                 (
@@ -189,6 +198,9 @@ impl Action {
                 [_] => Confirmation::Enter,
                 many => Confirmation::Typed(many.len().to_string()),
             },
+            Self::Drain { node, plan } if plan.hazards().next().is_some() => {
+                Confirmation::Typed(node.key.name.to_string())
+            }
             Self::Scale { to: 0, target, .. } => Confirmation::Typed(target.key.name.to_string()),
             _ => Confirmation::Enter,
         }
@@ -283,6 +295,63 @@ impl Notes {
                 );
             }
         }
+    }
+
+    fn drain(&mut self, cluster: &Cluster, plan: &Drain) {
+        let bare = plan
+            .hazards()
+            .filter(|(_, hazard)| *hazard == Hazard::Bare)
+            .count();
+        let local = plan.hazards().count() - bare;
+        if bare > 0 {
+            let what = counted(bare, "pod has", "pods have");
+            self.add(
+                Weight::Danger,
+                format!("{what} no owner: no new one takes its place"),
+            );
+        }
+        if local > 0 {
+            let what = counted(local, "pod loses", "pods lose");
+            self.add(
+                Weight::Warning,
+                format!("{what} data in an emptyDir volume"),
+            );
+        }
+        let node_pods: Vec<_> = plan
+            .pods
+            .iter()
+            .filter_map(|pod| cluster.get(&pod.target.key))
+            .collect();
+        for budget in budget::budgets(cluster) {
+            let hit = node_pods
+                .iter()
+                .filter(|pod| {
+                    budget.key.namespace == pod.key.namespace
+                        && budget
+                            .selector
+                            .as_ref()
+                            .is_some_and(|selector| selector.matches(&pod.labels))
+                })
+                .count();
+            let room = budget.healthy.saturating_sub(budget.needs()) as usize;
+            if hit > room {
+                self.add(
+                    Weight::Warning,
+                    format!(
+                        "budget {} lets {room} go at a time, {hit} are on it; refused ones can be drained again",
+                        budget.key.name
+                    ),
+                );
+            }
+        }
+        self.add(
+            Weight::Note,
+            format!(
+                "{} evicted one after the other; {} stay (daemon sets, static pods)",
+                counted(plan.pods.len(), "pod is", "pods are"),
+                plan.left.len()
+            ),
+        );
     }
 
     fn roll_back(&mut self, cluster: &Cluster, target: &Target) {

@@ -1,0 +1,204 @@
+//! What a table shows of an object, kind by kind.
+//!
+//! A kind has a row type, which holds what was worked out once, and a list of columns over it. Kinds
+//! that have no file here are shown by name and age, or in the columns that the server prints.
+//!
+//! [`pod`], [`workload`] and [`service`] have rows of their own; [`of`] gives the columns of every
+//! other kind over [`ObjectRow`].
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::k8s::object::Labels;
+use crate::k8s::status::Health;
+use crate::k8s::{Name, Object, Resource, Uid, resources};
+use crate::stdx::humanize;
+use crate::tui::page::Context;
+use crate::tui::screen::{Align, Cell};
+use crate::tui::table::{Column, Record, SortKey, Unit};
+use crate::tui::text::{Line, Role};
+use crate::tui::view::Target;
+
+pub mod event;
+pub mod node;
+pub mod pod;
+pub mod pod_disruption_budget;
+pub mod service;
+pub mod workload;
+
+/// A row that shows one object.
+pub trait Shown {
+    fn object(&self) -> &Arc<Object>;
+
+    fn target(&self) -> Target {
+        Target::of(self.object())
+    }
+}
+
+/// Any object as a row.
+#[derive(Clone, Debug)]
+pub struct ObjectRow {
+    pub object: Arc<Object>,
+}
+
+impl Shown for ObjectRow {
+    fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+}
+
+impl<T: Shown> Record for T {
+    fn id(&self) -> Uid {
+        self.object().uid.clone()
+    }
+
+    fn search_text(&self) -> String {
+        search_text(self.object())
+    }
+
+    fn labels(&self) -> Option<&Labels> {
+        Some(&self.object().labels)
+    }
+}
+
+/// Name, namespace, and what a person would type to find it.
+fn search_text(object: &Object) -> String {
+    let node = object.pod().and_then(|pod| pod.node.as_deref());
+    let status = crate::k8s::status::of_pod(object);
+    let word = status.as_ref().map_or("", |status| status.word.as_str());
+    format!(
+        "{} {} {} {word}",
+        object.namespace(),
+        object.name(),
+        node.unwrap_or_default()
+    )
+}
+
+/// The columns of a kind that has no row type of its own.
+pub fn of(resource: &Resource) -> &'static [Column<ObjectRow>] {
+    if *resource == resources::NODES {
+        node::COLUMNS
+    } else if resource.plural == "events" {
+        event::COLUMNS
+    } else if *resource == resources::POD_DISRUPTION_BUDGETS {
+        pod_disruption_budget::COLUMNS
+    } else {
+        ANY
+    }
+}
+
+/// Any kind: namespace, name, age.
+const ANY: &[Column<ObjectRow>] = &[namespace(), name(), age()];
+
+pub const fn namespace<T: Shown>() -> Column<T> {
+    let mut column = Column::new(
+        "NAMESPACE",
+        |row: &T, _| Cell::new(row.object().namespace(), Role::Dim),
+        |row: &T, _| SortKey::Text(row.object().key.namespace.clone()),
+    )
+    .width(9, 20)
+    .priority(4);
+    column.align = Align::Name;
+    column
+}
+
+pub const fn name<T: Shown>() -> Column<T> {
+    Column::new(
+        "NAME",
+        |row: &T, _| Cell::new(row.object().name(), Role::Text),
+        |row: &T, _| SortKey::Text(row.object().key.name.clone()),
+    )
+    .name()
+}
+
+pub const fn age<T: Shown>() -> Column<T> {
+    Column::new(
+        "AGE",
+        |row: &T, context: &Context| {
+            let created = row.object().created;
+            let text = created.map(|created| humanize::age(created, context.now));
+            Cell::new(text.unwrap_or_default(), Role::Dim)
+        },
+        |row: &T, context: &Context| age_key(row.object().created, context.now),
+    )
+    .number(Unit::Seconds)
+    .width(5, 8)
+    .priority(3)
+}
+
+/// A text column: how it reads is how it sorts.
+pub const fn words<T>(
+    title: &'static str,
+    cell: fn(&T, &Context) -> Cell,
+    key: fn(&T, &Context) -> SortKey,
+) -> Column<T> {
+    Column::new(title, cell, key)
+}
+
+pub fn age_key(since: Option<Timestamp>, now: Timestamp) -> SortKey {
+    since.map_or(SortKey::Nothing, |since| {
+        SortKey::Number(now.duration_since(since).as_secs())
+    })
+}
+
+pub fn text_key(text: impl Into<Name>) -> SortKey {
+    let text = text.into();
+    if text.is_empty() {
+        SortKey::Nothing
+    } else {
+        SortKey::Text(text)
+    }
+}
+
+/// The glyph of a state; its second carrier beside colour.
+pub fn glyph(health: Health) -> &'static str {
+    match health {
+        Health::Good => "●",
+        Health::Partly => "◐",
+        Health::Waiting => "○",
+        Health::Bad => "✕",
+        Health::Terminating => "◌",
+        Health::Done => "·",
+        Health::Unknown => "?",
+    }
+}
+
+pub fn role(health: Health) -> Role {
+    match health {
+        Health::Good => Role::Good,
+        Health::Partly => Role::Warning,
+        Health::Waiting => Role::Accent,
+        Health::Bad => Role::Bad,
+        Health::Terminating | Health::Done => Role::Dim,
+        Health::Unknown => Role::Unknown,
+    }
+}
+
+/// `● Running`.
+pub fn state_cell(health: Health, word: &str) -> Cell {
+    Cell::from(Line::of(glyph(health), role(health)).with(format!(" {word}"), role(health)))
+}
+
+/// `● 12/12`: the figures right-aligned, so that the slashes of a column stand in line.
+pub fn share_cell(health: Health, ready: i64, desired: i64) -> Cell {
+    let figures = format!(" {ready:>3}/{desired:<3}");
+    Cell::from(Line::of(glyph(health), role(health)).with(figures, role(health)))
+}
+
+/// A count that is dim where it is nothing.
+pub fn count_cell(count: i64) -> Cell {
+    let role = if count == 0 { Role::Dim } else { Role::Text };
+    Cell::new(count.to_string(), role)
+}
+
+/// Marks a cell for two seconds after its object has changed.
+pub fn fresh(mut cell: Cell, object: &Object, context: &Context) -> Cell {
+    cell.changed = context.cache.is_fresh(&object.uid, context.now);
+    cell
+}
+
+/// The image without its registry: `cart:1.8.2`.
+pub fn short_image(image: &str) -> &str {
+    image.rsplit('/').next().unwrap_or(image)
+}
