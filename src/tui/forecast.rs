@@ -11,3 +11,4 @@
 pub mod domain_loss;
 pub mod reasons;
 pub mod replicas;
+pub mod why_here;

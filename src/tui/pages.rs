@@ -18,8 +18,8 @@ use super::view::View;
 pub fn create(view: View) -> Option<Box<dyn Page>> {
     match view {
         View::Pods => Some(Box::new(pods::PodsPage::default())),
+        View::Bays => Some(Box::new(bays::Bays::default())),
         View::Pulse
-        | View::Bays
         | View::Domains
         | View::Workloads
         | View::Logs

@@ -127,7 +127,13 @@ impl Entry {
 }
 
 /// All tables: the frame's, then each page's.
-pub const ALL: &[&[Entry]] = &[MOVES, LOOKS, CHANGES, PROGRAM];
+pub const ALL: &[&[Entry]] = &[
+    MOVES,
+    LOOKS,
+    CHANGES,
+    PROGRAM,
+    crate::tui::pages::bays::commands::COMMANDS,
+];
 
 /// Every command that exists in this view and mode.
 pub fn entries(view: View, read_only: bool) -> impl Iterator<Item = &'static Entry> {

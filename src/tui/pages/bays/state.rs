@@ -1,5 +1,7 @@
 //! Where the operator stands in the bays view: zoom, grouping, colouring, order, cursor.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::arrangement::{Arrangement, Order, arrange};
@@ -53,13 +55,12 @@ pub struct State {
     pub group: Option<Name>,
     pub colouring: Colouring,
     pub order: Order,
-    /// Only nodes of this domain: label and value.
-    pub within: Option<(Level, Name)>,
-    /// Only nodes whose name or label values contain this text.
+    /// Only nodes whose name or label values contain this text, or of one domain (`rack=b07`).
     pub filter: String,
     pub cursor: Option<Name>,
     /// The pod under the cursor in the closest zoom.
     pub pod: Option<Uid>,
+    pub marks: BTreeSet<Name>,
 }
 
 /// What the pictures are drawn from.
@@ -67,6 +68,7 @@ pub struct State {
 pub struct View<'a> {
     pub survey: &'a Survey,
     pub levels: &'a [Level],
+    pub arrangement: &'a Arrangement,
     pub now: Timestamp,
 }
 
@@ -92,29 +94,27 @@ impl State {
         self.group = levels.get(next).map(|level| level.label.clone());
     }
 
-    pub fn arrangement(&self, view: View) -> Arrangement {
-        arrange(
-            view.survey,
-            view.levels,
-            self.level(view.levels),
-            self.order,
-            |row| self.shows(view.survey, row),
-        )
+    pub fn arrangement(&self, survey: &Survey, levels: &[Level]) -> Arrangement {
+        arrange(survey, levels, self.level(levels), self.order, |row| {
+            self.shows(survey, levels, row)
+        })
     }
 
-    fn shows(&self, survey: &Survey, row: Row) -> bool {
+    /// The filter is a part of a name or of a label's value, or `rack=b07` for a level's domain.
+    fn shows(&self, survey: &Survey, levels: &[Level], row: Row) -> bool {
         let node = &survey.node(row).object;
-        let inside = self.within.as_ref().is_none_or(|(level, name)| {
-            node.labels.get(&level.label) == Some(name)
-                || (level.is_host() && node.key.name == *name)
-        });
-        let found = self.filter.is_empty()
-            || node.name().contains(self.filter.as_str())
-            || node
-                .labels
+        if let Some((title, value)) = self.filter.split_once('=') {
+            let level = levels
                 .iter()
-                .any(|(_, value)| value.contains(self.filter.as_str()));
-        inside && found
+                .find(|level| level.title == title || level.label == title);
+            let label = level.map_or(title, |level| level.label.as_str());
+            return node.labels.get(label).is_some_and(|found| found == value)
+                || (level.is_some_and(Level::is_host) && node.key.name == value);
+        }
+        let part = self.filter.as_str();
+        part.is_empty()
+            || node.name().contains(part)
+            || node.labels.iter().any(|(_, value)| value.contains(part))
     }
 
     /// The cursor's node, or the first one of the arrangement where it is gone.

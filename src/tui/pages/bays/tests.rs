@@ -114,12 +114,14 @@ fn draw(state: &State, columns: u16, rows: u16) -> String {
     let cluster = fleet();
     let survey = Survey::of(&cluster);
     let levels = levels(&cluster, &[]);
+    let arrangement = state.arrangement(&survey, &levels);
     let view = View {
         survey: &survey,
         levels: &levels,
+        arrangement: &arrangement,
         now: "2026-01-01T02:00:00Z".parse().unwrap(),
     };
-    plain(&present(state, view, columns, rows))
+    plain(&present(state, view, None, (columns, rows)))
 }
 
 #[test]

@@ -92,12 +92,12 @@ impl Areas {
 
 pub fn present(state: &State, view: View, columns: u16, rows: u16) -> Canvas {
     let mut canvas = Canvas::new(columns, rows);
-    let arrangement = state.arrangement(view);
+    let arrangement = view.arrangement;
     let areas = Areas::of(columns, rows);
-    head(&mut canvas, state, view, &arrangement);
-    let map = geometry(&arrangement, columns, rows);
-    let cursor = state.cursor_row(view.survey, &arrangement);
-    let at = cursor.and_then(|row| cell_of(&arrangement, row));
+    head(&mut canvas, state, view, arrangement);
+    let map = geometry(arrangement, columns, rows);
+    let cursor = state.cursor_row(view.survey, arrangement);
+    let at = cursor.and_then(|row| cell_of(arrangement, row));
     let cursor_y = at.and_then(|at| map.position(at)).map_or(0, |(_, y)| y);
     let scroll = scroll(cursor_y, map.height, areas.map_height);
     let mut painter = Painter {
@@ -109,11 +109,11 @@ pub fn present(state: &State, view: View, columns: u16, rows: u16) -> Canvas {
         scroll,
         height: areas.map_height,
     };
-    painter.blocks(&arrangement, areas.title_lines);
-    painter.cells(&arrangement, cursor);
+    painter.blocks(arrangement, areas.title_lines);
+    painter.cells(arrangement, cursor);
     painter.more(columns);
     if let Some(y) = areas.legend {
-        legend(&mut canvas, (y, map.cell_width), state, view, &arrangement);
+        legend(&mut canvas, (y, map.cell_width), state, view, arrangement);
     }
     if let Some(row) = cursor {
         detail(&mut canvas, (areas.detail, areas.detail_lines), view, row);
@@ -154,9 +154,6 @@ pub fn head(canvas: &mut Canvas, state: &State, view: View, arrangement: &Arrang
     let right = u16::try_from(line.width()).unwrap_or(columns);
     canvas.text_right(columns, 0, line);
     let mut parts = Vec::new();
-    if let Some((level, name)) = &state.within {
-        parts.push(("in", format!("{} {name}", level.title)));
-    }
     parts.push(("by", arrangement.title.clone()));
     parts.push(("colour", state.colouring.title().to_owned()));
     parts.push(("order", state.order.title().to_owned()));
@@ -293,7 +290,6 @@ impl Painter<'_> {
             glyph = words::state_glyph(state);
             role = words::state_role(state);
         }
-        let behind = is_cursor.then_some(Role::Cursor);
         let percent = |part, whole| {
             let share = (amounts::share(part, whole) * 100.0).round().min(99.0);
             format!("{share:2.0}")
@@ -309,13 +305,15 @@ impl Painter<'_> {
             _ => glyph.to_owned(),
         };
         self.canvas.text(x, y, Line::of(text, role));
-        if behind.is_some() {
+        let is_marked = self.state.marks.contains(facts.name());
+        if is_cursor || is_marked {
+            let behind = if is_cursor { Role::Cursor } else { Role::Mark };
             let cells = match self.map.cell_width {
                 8 => 6,
                 4 => 3,
                 _ => 1,
             };
-            self.canvas.lay_behind(x, y, cells, Role::Cursor);
+            self.canvas.lay_behind(x, y, cells, behind);
         }
     }
 

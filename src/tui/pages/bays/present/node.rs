@@ -11,6 +11,7 @@ use crate::k8s::{Uid, status};
 use crate::stdx::humanize::{age_of, bytes, bytes_of, counted, milli};
 use crate::topology::survey::Row;
 use crate::topology::{Amounts, PodFacts, Stranded};
+use crate::tui::forecast::why_here::WhyHere;
 use crate::tui::screen::Canvas;
 use crate::tui::text::{Line, Role, width};
 use crate::tui::widgets::area_plane::{Patch, divide, used_cells};
@@ -40,10 +41,15 @@ pub fn selected(state: &State, view: View, pods: &[Row]) -> Option<Row> {
         .or_else(|| pods.first().copied())
 }
 
-pub fn present(state: &State, view: View, columns: u16, rows: u16) -> Canvas {
+pub fn present(
+    state: &State,
+    view: View,
+    why: Option<(&Uid, &WhyHere)>,
+    (columns, rows): (u16, u16),
+) -> Canvas {
     let mut canvas = Canvas::new(columns, rows);
-    let arrangement = state.arrangement(view);
-    let Some(node) = state.cursor_row(view.survey, &arrangement) else {
+    let arrangement = view.arrangement;
+    let Some(node) = state.cursor_row(view.survey, arrangement) else {
         return canvas;
     };
     let pods = pods(view, node);
@@ -82,7 +88,15 @@ pub fn present(state: &State, view: View, columns: u16, rows: u16) -> Canvas {
         (&pods, chosen),
     );
     if facts_lines > 0 {
-        facts(&mut canvas, (rows - facts_lines, facts_lines), view, node);
+        let why = why
+            .filter(|(uid, _)| chosen.is_some_and(|row| view.survey.pod(row).object.uid == **uid));
+        let chosen = chosen.map(|row| (row, why.map(|(_, why)| why)));
+        facts(
+            &mut canvas,
+            (rows - facts_lines, facts_lines),
+            view,
+            (node, chosen),
+        );
     }
     canvas
 }
@@ -455,10 +469,23 @@ fn table(canvas: &mut Canvas, area: Patch, view: View, (pods, chosen): (&[Row], 
 }
 
 /// Conditions, taints, labels, images: the most urgent first, one line each.
-fn facts(canvas: &mut Canvas, (top, lines): (u16, u16), view: View, node: Row) {
+fn facts(
+    canvas: &mut Canvas,
+    (top, lines): (u16, u16),
+    view: View,
+    (node, chosen): (Row, Option<(Row, Option<&WhyHere>)>),
+) {
     let facts = view.survey.node(node);
     let json = facts.object.json();
     let mut list: Vec<(&str, String, Role)> = Vec::new();
+    if let Some((pod, why)) = chosen {
+        let name = view.survey.pod(pod).object.name();
+        let verdict = why.map_or("asking the scheduler …", |why| why.verdict.as_str());
+        list.push(("why here", format!("{name} {verdict}"), Role::Text));
+        if let Some(why) = why.filter(|why| !why.scores.is_empty()) {
+            list.push(("", why.scores.clone(), Role::Dim));
+        }
+    }
     let (text, role) = conditions(&json, view.now);
     list.push(("conditions", text, role));
     let columns = facts.object.node();

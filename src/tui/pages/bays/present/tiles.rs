@@ -36,12 +36,12 @@ pub fn order(arrangement: &Arrangement) -> Vec<Row> {
 
 pub fn present(state: &State, view: View, body: u16, rows: u16) -> Canvas {
     let mut canvas = Canvas::new(body, rows);
-    let arrangement = state.arrangement(view);
-    map::head(&mut canvas, state, view, &arrangement);
+    let arrangement = view.arrangement;
+    map::head(&mut canvas, state, view, arrangement);
     let across = columns(body);
     let tile_width = body.saturating_sub(1) / across;
-    let cursor = state.cursor_row(view.survey, &arrangement);
-    let places = places(&arrangement, across);
+    let cursor = state.cursor_row(view.survey, arrangement);
+    let places = places(arrangement, across);
     let top = if rows >= 24 { 2 } else { 1 };
     let height = rows.saturating_sub(top);
     let total = places.iter().map(Place::bottom).max().unwrap_or(0);
