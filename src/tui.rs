@@ -11,6 +11,7 @@
 pub mod actions;
 pub mod diff;
 pub mod export;
+pub mod sgr;
 pub mod text;
 
 pub mod screen;

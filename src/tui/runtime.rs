@@ -4,5 +4,8 @@
 
 pub mod discovery;
 pub mod feed;
+pub mod input;
 pub mod logs;
+pub mod paint;
 pub mod send;
+pub mod terminal;

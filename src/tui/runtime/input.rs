@@ -1,0 +1,129 @@
+//! What comes from the outside besides the cluster: keys, pastes, sizes, signals.
+
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use futures::StreamExt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::tui::key::{Chord, Key};
+
+/// One thing that happened to the terminal or the process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    Key(Chord),
+    Paste(String),
+    Resize {
+        columns: u16,
+        lines: u16,
+    },
+    /// SIGCONT: the terminal is ours again.
+    Continued,
+    /// SIGTERM, SIGINT or SIGHUP, or the terminal is gone: end now.
+    End,
+}
+
+/// All inputs as one stream.
+pub struct Inputs {
+    events: EventStream,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    proceed: Signal,
+}
+
+impl Inputs {
+    pub fn open() -> std::io::Result<Self> {
+        Ok(Self {
+            events: EventStream::new(),
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            proceed: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        })
+    }
+
+    /// The next input. Cancel-safe. After [`Input::End`] there is nothing more to wait for.
+    pub async fn next(&mut self) -> Input {
+        loop {
+            let event = tokio::select! {
+                biased;
+                _ = self.terminate.recv() => return Input::End,
+                _ = self.interrupt.recv() => return Input::End,
+                _ = self.hang_up.recv() => return Input::End,
+                _ = self.proceed.recv() => return Input::Continued,
+                event = self.events.next() => event,
+            };
+            match event {
+                Some(Ok(event)) => {
+                    if let Some(input) = translate(event) {
+                        return input;
+                    }
+                }
+                // The terminal is gone (EIO after a lost session, or end of file).
+                Some(Err(_)) | None => return Input::End,
+            }
+        }
+    }
+}
+
+fn translate(event: Event) -> Option<Input> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => chord(key).map(Input::Key),
+        Event::Paste(text) => Some(Input::Paste(text)),
+        Event::Resize(columns, lines) => Some(Input::Resize { columns, lines }),
+        _ => None,
+    }
+}
+
+/// Shift is part of the character where there is one.
+fn chord(event: KeyEvent) -> Option<Chord> {
+    let key = match event.code {
+        KeyCode::Char(letter) => Key::Char(letter),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::F(number) => Key::Function(number),
+        KeyCode::Null => {
+            return Some(Chord {
+                key: Key::Char(' '),
+                ctrl: true,
+                alt: false,
+            });
+        }
+        _ => return None,
+    };
+    Some(Chord {
+        key,
+        ctrl: event.modifiers.contains(KeyModifiers::CONTROL),
+        alt: event.modifiers.contains(KeyModifiers::ALT),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(code: KeyCode, modifiers: KeyModifiers, expected: &str) {
+        let chord = chord(KeyEvent::new(code, modifiers)).unwrap();
+        assert_eq!(chord, Chord::parse(expected).unwrap());
+    }
+
+    #[test]
+    fn keys_keep_their_modifiers_and_shift_is_in_the_letter() {
+        check(KeyCode::Char('G'), KeyModifiers::SHIFT, "G");
+        check(KeyCode::Char('d'), KeyModifiers::CONTROL, "ctrl-d");
+        check(KeyCode::Null, KeyModifiers::NONE, "ctrl-space");
+        check(KeyCode::BackTab, KeyModifiers::SHIFT, "backtab");
+    }
+}

@@ -1,0 +1,128 @@
+//! The bytes that turn one frame on the terminal into the next, and no more.
+//!
+//! Over SSH every byte counts: only changed cells are sent, attributes only where they change, and
+//! the cursor is moved by the shortest sequence. Pure; [`super::terminal`] writes what comes out.
+
+use ratatui::buffer::{Buffer, Cell};
+use unicode_width::UnicodeWidthStr;
+
+use crate::tui::sgr::{Look, PLAIN};
+
+/// Where the terminal's cursor is and how it writes, as far as we know.
+struct Pen {
+    at: Option<(u16, u16)>,
+    look: Look,
+    out: String,
+}
+
+/// The bytes from `previous` to `next`. `None`: the terminal's content is unknown and is cleared.
+/// Empty when nothing differs.
+pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
+    let mut pen = Pen {
+        at: None,
+        look: PLAIN,
+        out: String::new(),
+    };
+    let blank;
+    let previous = match previous.filter(|previous| previous.area == next.area) {
+        Some(previous) => previous,
+        None => {
+            pen.out.push_str("\u{1b}[m\u{1b}[2J");
+            blank = Buffer::empty(next.area);
+            &blank
+        }
+    };
+    for (x, y, cell) in previous.diff(next) {
+        pen.put(x, y, cell, next.area.width);
+    }
+    if pen.look != PLAIN {
+        pen.out.push_str(&PLAIN.sequence(pen.look));
+    }
+    pen.out
+}
+
+impl Pen {
+    fn put(&mut self, x: u16, y: u16, cell: &Cell, columns: u16) {
+        self.go(x, y);
+        let look = Look::of(cell);
+        self.out.push_str(&look.sequence(self.look));
+        self.look = look;
+        self.out.push_str(cell.symbol());
+        let width = u16::try_from(cell.symbol().width()).unwrap_or(1);
+        // After the last column terminals disagree about where the cursor is.
+        let after = x + width;
+        self.at = (after < columns).then_some((after, y));
+    }
+
+    fn go(&mut self, x: u16, y: u16) {
+        let absolute = || format!("\u{1b}[{};{}H", y + 1, x + 1);
+        let shortest = match self.at {
+            Some((column, line)) if line == y && column == x => return,
+            Some((column, line)) if line == y && column < x => match x - column {
+                1 => "\u{1b}[C".to_owned(),
+                distance => format!("\u{1b}[{distance}C"),
+            },
+            Some((_, line)) if x == 0 && line + 1 == y => "\r\n".to_owned(),
+            _ => absolute(),
+        };
+        self.out.push_str(&shortest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::layout::Rect;
+    use ratatui::style::Style;
+
+    use super::*;
+
+    fn frame(lines: &[(&str, Style)]) -> Buffer {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 20, 4));
+        for (line, (text, style)) in lines.iter().enumerate() {
+            buffer.set_string(0, u16::try_from(line).unwrap(), text, *style);
+        }
+        buffer
+    }
+
+    /// What a terminal shows after the bytes.
+    fn shown(bytes: &[String]) -> String {
+        let mut terminal = vt100::Parser::new(4.try_into().unwrap(), 20.try_into().unwrap(), 0);
+        for part in bytes {
+            terminal.process(part.as_bytes());
+        }
+        let contents = terminal.screen().contents();
+        contents
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    #[test]
+    fn equal_frames_send_nothing() {
+        let one = frame(&[("same", Style::new().red())]);
+        assert_eq!(paint(Some(&one), &one.clone()), "");
+    }
+
+    #[test]
+    fn a_terminal_shows_the_last_frame() {
+        let first = frame(&[("alpha", Style::new()), ("漢字 beta", Style::new().bold())]);
+        let second = frame(&[("alpine", Style::new().red()), ("漢 beta", Style::new())]);
+        let bytes = [paint(None, &first), paint(Some(&first), &second)];
+        assert_eq!(shown(&bytes), "alpine\n漢 beta");
+    }
+
+    #[test]
+    fn one_changed_cell_costs_a_move_and_a_character() {
+        let first = frame(&[("count 1", Style::new())]);
+        let second = frame(&[("count 2", Style::new())]);
+        assert_eq!(paint(Some(&first), &second), "\u{1b}[1;7H2");
+    }
+
+    #[test]
+    fn a_resized_frame_starts_from_a_cleared_terminal() {
+        let first = frame(&[]);
+        let second = Buffer::empty(Rect::new(0, 0, 10, 2));
+        assert!(paint(Some(&first), &second).starts_with("\u{1b}[m\u{1b}[2J"));
+    }
+}
