@@ -8,16 +8,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use bayplan::config::env::Environment;
+use bayplan::config::paths::Paths;
+use bayplan::connect::Target;
+use bayplan::serve::HostOptions;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::telemetry;
 
-//mod {m};
+mod apply;
 mod completions;
-//mod {m};
-//mod {m};
+mod fleet;
 mod serve;
-//mod {m};
+
+const DEFAULT_CLUSTER: &str = "default";
 
 /// A terminal operations console around an embedded, Kubernetes-compatible control plane.
 #[derive(Parser, Debug)]
@@ -234,6 +238,8 @@ pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Some(Command::Serve(command)) => serve::run(command),
+        Some(Command::Apply(command)) => apply::run(command),
+        Some(Command::Fleet(command)) => fleet::run(&command),
         Some(Command::Completions(command)) => completions::run(&command),
         _ => Err(anyhow::anyhow!("this command is not built yet")),
     };
@@ -250,6 +256,28 @@ fn print(text: &[u8]) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         result => result.context("the standard output cannot be written"),
     }
+}
+
+/// What the target flags mean. `command` is shown to others who find the cluster in use.
+fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
+    if arguments.context.is_some() || arguments.kubeconfig.is_some() {
+        return Ok(Target::Kubeconfig {
+            context: arguments.context.clone(),
+            file: arguments.kubeconfig.clone(),
+        });
+    }
+    let name = arguments
+        .cluster
+        .clone()
+        .or_else(|| Environment::read().cluster)
+        .unwrap_or_else(|| DEFAULT_CLUSTER.to_owned());
+    Ok(Target::Embedded(HostOptions {
+        folder: Some(Paths::resolve()?.cluster(cluster_name(&name)?)),
+        cluster: name,
+        command: command.to_owned(),
+        listen: None,
+        seed: Vec::new(),
+    }))
 }
 
 /// A cluster's name is a folder's name.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
-use bayplan::config::manifest;
-use bayplan::connect::apply::{ApplyOptions, Item, Report, apply};
+use bayplan::config::manifest::{self, Manifests};
+use bayplan::connect::apply::{ApplyOptions, Report, apply};
 use bayplan::connect::{Access, Session};
 
 use crate::telemetry;
@@ -16,13 +16,6 @@ use crate::telemetry;
 /// A manifest may be large, a page by mistake endless.
 const DOWNLOAD_BYTES_MAX: usize = 64 << 20;
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
-const EXTENSIONS: &[&str] = &["yaml", "yml", "json"];
-
-/// The text of one manifest and where it came from.
-pub struct Source {
-    pub name: String,
-    pub text: String,
-}
 
 pub fn run(command: super::Apply) -> Result<ExitCode> {
     let environment = Environment::read();
@@ -31,15 +24,15 @@ pub fn run(command: super::Apply) -> Result<ExitCode> {
 }
 
 async fn run_async(command: super::Apply) -> Result<ExitCode> {
-    let mut sources = Vec::new();
+    let mut manifests = Manifests::default();
     for name in &command.filename {
-        match name.as_str() {
-            "-" => sources.push(read_stdin()?),
+        add(&mut manifests, match name.as_str() {
+            "-" => read_stdin()?,
             url if url.starts_with("https://") || url.starts_with("http://") => {
-                sources.push(download(url).await?);
+                download(url).await?
             }
-            path => sources.extend(read_path(Path::new(path))?),
-        }
+            path => manifest::load(Path::new(path))?,
+        });
     }
     let target = super::target(&command.target, "bayplan apply")?;
     let namespace = command.namespace.clone();
@@ -48,120 +41,81 @@ async fn run_async(command: super::Apply) -> Result<ExitCode> {
         namespace,
         dry_run: command.dry_run,
     };
-    let failures = send(session.client(), sources, &options).await;
-    session.close().await;
-    failures.map(|failures| {
-        if failures == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        }
-    })
-}
-
-/// Applies the sources and prints what became of each object; the number of failures.
-pub async fn send(
-    client: &kube::Client,
-    sources: Vec<Source>,
-    options: &ApplyOptions,
-) -> Result<usize> {
-    let mut failures = 0;
-    let mut items = Vec::new();
-    for source in sources {
-        for document in manifest::parse(&source.name, &source.text) {
-            match document {
-                Ok(document) => items.push(Item {
-                    origin: format!("{}:{}", source.name, document.line),
-                    object: document.object,
-                }),
-                Err(error) => {
-                    failures += 1;
-                    telemetry::report(&anyhow::Error::new(error));
-                }
-            }
-        }
-    }
-    if items.is_empty() && failures == 0 {
-        bail!("no objects were found in what was given");
-    }
     let mut printed = Ok(());
-    apply(client, items, options, |report| {
-        if let Err(error) = show(&report, options.dry_run, &mut failures) {
-            printed = Err(error);
+    let failures = send(session.client(), manifests, &options, |line| {
+        if printed.is_ok() {
+            printed = super::print(line.as_bytes());
         }
     })
     .await;
-    printed.map(|()| failures)
+    session.close().await;
+    printed?;
+    Ok(if failures? == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-fn show(report: &Report, dry_run: bool, failures: &mut usize) -> Result<()> {
-    let Report {
-        origin,
-        name,
-        outcome,
-    } = report;
-    match outcome {
-        Ok(verdict) => {
-            let suffix = if dry_run { " (server dry run)" } else { "" };
-            super::print(format!("{name} {}{suffix}\n", verdict.word()).as_bytes())
-        }
-        Err(notice) => {
-            *failures += 1;
-            telemetry::report(&anyhow::anyhow!("{origin}: {name}: {notice}"));
-            Ok(())
-        }
-    }
+fn add(manifests: &mut Manifests, more: Manifests) {
+    manifests.documents.extend(more.documents);
+    manifests.problems.extend(more.problems);
 }
 
 /// Reads files and folders named on the command line.
-pub fn read_local(paths: &[PathBuf]) -> Result<Vec<Source>> {
-    let mut sources = Vec::new();
+pub fn load_all(paths: &[PathBuf]) -> Result<Manifests> {
+    let mut manifests = Manifests::default();
     for path in paths {
-        sources.extend(read_path(path)?);
+        add(&mut manifests, manifest::load(path)?);
     }
-    Ok(sources)
+    Ok(manifests)
 }
 
-/// A file, or every manifest right inside a folder in the order of names, as kubectl takes them.
-fn read_path(path: &Path) -> Result<Vec<Source>> {
-    let shown = path.display();
-    let metadata =
-        std::fs::metadata(path).with_context(|| format!("`{shown}` cannot be read"))?;
-    if !metadata.is_dir() {
-        return Ok(vec![read_file(path)?]);
+/// Applies everything and says what became of each object. What is refused is named on the standard
+/// error and counted; the others still go.
+pub async fn send(
+    client: &kube::Client,
+    manifests: Manifests,
+    options: &ApplyOptions,
+    mut say: impl FnMut(String),
+) -> Result<usize> {
+    let Manifests {
+        documents,
+        problems,
+    } = manifests;
+    if documents.is_empty() && problems.is_empty() {
+        bail!("no objects were found in what was given");
     }
-    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
-        .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
-        .with_context(|| format!("folder `{shown}` cannot be read"))?;
-    files.retain(|file| {
-        let extension = file.extension().and_then(|extension| extension.to_str());
-        file.is_file() && extension.is_some_and(|extension| EXTENSIONS.contains(&extension))
-    });
-    files.sort();
-    if files.is_empty() {
-        bail!("folder `{shown}` holds no .yaml, .yml or .json file");
+    let mut failures = problems.len();
+    for problem in problems {
+        telemetry::report(&anyhow::Error::new(problem));
     }
-    files.iter().map(|file| read_file(file)).collect()
+    let suffix = if options.dry_run {
+        " (server dry run)"
+    } else {
+        ""
+    };
+    apply(client, documents, options, |report| match report.outcome {
+        Ok(verdict) => say(format!("{} {}{suffix}\n", report.name, verdict.word())),
+        Err(notice) => {
+            failures += 1;
+            let Report { origin, name, .. } = report;
+            telemetry::report(&anyhow::anyhow!("{origin}: {name}: {notice}"));
+        }
+    })
+    .await;
+    Ok(failures)
 }
 
-fn read_file(path: &Path) -> Result<Source> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).with_context(|| format!("`{name}` cannot be read"))?;
-    Ok(Source { name, text })
-}
-
-fn read_stdin() -> Result<Source> {
+fn read_stdin() -> Result<Manifests> {
     let mut text = String::new();
     std::io::stdin()
         .read_to_string(&mut text)
         .context("the standard input cannot be read")?;
-    Ok(Source {
-        name: "<stdin>".to_owned(),
-        text,
-    })
+    Ok(manifest::parse(&text, "<stdin>"))
 }
 
-async fn download(url: &str) -> Result<Source> {
+async fn download(url: &str) -> Result<Manifests> {
     let client = reqwest::Client::builder()
         .timeout(DOWNLOAD_TIMEOUT)
         .build()
@@ -182,8 +136,5 @@ async fn download(url: &str) -> Result<Source> {
         }
     }
     let text = String::from_utf8(bytes).with_context(|| format!("`{url}` is not text"))?;
-    Ok(Source {
-        name: url.to_owned(),
-        text,
-    })
+    Ok(manifest::parse(&text, url))
 }

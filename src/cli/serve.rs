@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
 use bayplan::config::paths::Paths;
+use bayplan::config::manifest::Manifests;
+use bayplan::connect::apply::ApplyOptions;
+use bayplan::connect::{self, Access};
 use bayplan::serve::{Host, HostOptions, kubeconfig};
 
+use super::{apply, fleet};
 use crate::telemetry;
 
 const MEMORY: &str = ":memory:";
@@ -20,6 +24,7 @@ pub fn run(command: super::Serve) -> Result<ExitCode> {
 
 async fn serve(command: super::Serve) -> Result<ExitCode> {
     let stop = super::termination()?;
+    let manifests = apply::load_all(&command.apply)?;
     let folder = match command.data {
         Some(folder) if folder.as_os_str() == MEMORY => None,
         Some(folder) => Some(folder),
@@ -30,10 +35,10 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         folder,
         command: "bayplan serve".to_owned(),
         listen: Some(command.listen),
-        seed: Vec::new(),
+        seed: fleet::seed(command.fleet.as_deref())?,
     };
     let host = Host::open(options).await?;
-    let outcome = run_until_stopped(&host, command.write_kubeconfig, stop).await;
+    let outcome = run_until_stopped(&host, command.write_kubeconfig, manifests, stop).await;
     // What was acknowledged is on disk either way; stopping closes the store properly.
     let stopped = host.stop().await;
     outcome?;
@@ -44,6 +49,7 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
 async fn run_until_stopped(
     host: &Host,
     write_kubeconfig: Option<PathBuf>,
+    manifests: Manifests,
     stop: impl Future<Output = ()>,
 ) -> Result<()> {
     if let Some(path) = write_kubeconfig {
@@ -52,6 +58,7 @@ async fn run_until_stopped(
             .context("the cluster has no TLS address")?;
         kubeconfig::write(&path, &document)?;
     }
+    apply_manifests(host, manifests).await?;
     let server = host
         .server_url()
         .context("the cluster has no TLS address")?;
@@ -61,4 +68,21 @@ async fn run_until_stopped(
         () = host.stopped().cancelled() => bail!("the control plane stopped by itself"),
         () = stop => Ok(()),
     }
+}
+
+/// What is refused is named on the standard error; the cluster serves the rest all the same.
+async fn apply_manifests(host: &Host, manifests: Manifests) -> Result<()> {
+    if manifests.documents.is_empty() && manifests.problems.is_empty() {
+        return Ok(());
+    }
+    let client = connect::in_process(host, Access::ReadWrite);
+    let options = ApplyOptions {
+        namespace: None,
+        dry_run: false,
+    };
+    apply::send(&client, manifests, &options, |line| {
+        tracing::info!("{}", line.trim_end());
+    })
+    .await?;
+    Ok(())
 }

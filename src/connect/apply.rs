@@ -13,6 +13,8 @@ use http::{Method, Request};
 use kube::Client;
 use serde_json::{Value, json};
 
+use crate::config::manifest::Document;
+
 use super::notice::Notice;
 use catalogue::Catalogue;
 use removal::Merge;
@@ -23,14 +25,6 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// of what was applied, rather than not at all.
 const LAST_APPLIED_BYTES_MAX: usize = 200 << 10;
 const FIELD_MANAGER: &str = "bayplan-apply";
-
-/// One object to apply and where it was read.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// `shop.yaml:12`.
-    pub origin: String,
-    pub object: Value,
-}
 
 #[derive(Clone, Debug)]
 pub struct ApplyOptions {
@@ -65,22 +59,21 @@ impl Verdict {
     }
 }
 
-/// Applies all items, definitions and namespaces first, and reports each as it is done. A refused
+/// Applies all documents, definitions and namespaces first, and reports each as it is done. A refused
 /// one does not keep the others from going.
 pub async fn apply(
     client: &Client,
-    items: Vec<Item>,
+    mut documents: Vec<Document>,
     options: &ApplyOptions,
     mut report: impl FnMut(Report),
 ) {
-    let mut items: Vec<Item> = items.into_iter().flat_map(flatten).collect();
-    items.sort_by_key(|item| rank(&item.object));
-    let mut catalogue = Catalogue::of(client.clone(), &items);
-    for item in items {
-        let name = display_name(&item.object);
-        let outcome = apply_one(client, &mut catalogue, &item.object, options).await;
+    documents.sort_by_key(rank);
+    let mut catalogue = Catalogue::of(client.clone(), &documents);
+    for document in documents {
+        let name = display_name(&document.object);
+        let outcome = apply_one(client, &mut catalogue, &document.object, options).await;
         report(Report {
-            origin: item.origin,
+            origin: format!("{}:{}", document.file, document.line),
             name,
             outcome,
         });
@@ -88,28 +81,13 @@ pub async fn apply(
 }
 
 /// What others in the same set need comes first; the rest stays in the order it was written in.
-fn rank(object: &Value) -> u8 {
-    match text(object, "/kind") {
+fn rank(document: &Document) -> u8 {
+    match document.kind() {
         "Namespace" => 0,
         "CustomResourceDefinition" => 1,
         "PriorityClass" | "StorageClass" | "IngressClass" | "RuntimeClass" => 2,
         "ServiceAccount" | "ClusterRole" | "Role" | "ClusterRoleBinding" | "RoleBinding" => 3,
         _ => 4,
-    }
-}
-
-/// The members of a `List`, or the object itself.
-fn flatten(item: Item) -> Vec<Item> {
-    let is_list = text(&item.object, "/kind").ends_with("List");
-    match item.object.get("items").and_then(Value::as_array) {
-        Some(members) if is_list => members
-            .iter()
-            .map(|member| Item {
-                origin: item.origin.clone(),
-                object: member.clone(),
-            })
-            .collect(),
-        _ => vec![item],
     }
 }
 
@@ -282,19 +260,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_opened_and_what_others_need_goes_first() {
-        let item = |object| Item {
-            origin: "a.yaml:1".into(),
-            object,
+    fn what_others_need_goes_first_and_the_rest_stays_in_order() {
+        let kinds = |text: &str| -> Vec<String> {
+            let mut documents = crate::config::manifest::parse(text, "a.yaml").documents;
+            documents.sort_by_key(rank);
+            documents.iter().map(|found| found.kind().to_owned()).collect()
         };
-        let list = item(json!({"kind": "List", "items": [{"kind": "Pod"}, {"kind": "Namespace"}]}));
-        let mut kinds: Vec<Item> = flatten(list);
-        kinds.sort_by_key(|item| rank(&item.object));
-        let kinds: Vec<&str> = kinds
-            .iter()
-            .map(|item| text(&item.object, "/kind"))
-            .collect();
-        assert_eq!(kinds, ["Namespace", "Pod"]);
+        let head = "apiVersion: v1\nmetadata: {name: a}\nkind: ";
+        let text = format!("{head}Pod\n---\n{head}ConfigMap\n---\n{head}Namespace\n");
+        assert_eq!(kinds(&text), ["Namespace", "Pod", "ConfigMap"]);
     }
 
     #[test]

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{Item, Notice, invalid, request, text};
+use crate::config::manifest::Document;
+
+use super::{Notice, invalid, request, text};
 
 /// How long a definition that was just applied may take to be served.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,12 +50,12 @@ impl Served {
 }
 
 impl Catalogue {
-    pub fn of(client: Client, items: &[Item]) -> Self {
-        let announced = items
+    pub fn of(client: Client, documents: &[Document]) -> Self {
+        let announced = documents
             .iter()
-            .filter(|item| text(&item.object, "/kind") == "CustomResourceDefinition")
-            .map(|item| {
-                let part = |pointer| text(&item.object, pointer).to_owned();
+            .filter(|document| document.kind() == "CustomResourceDefinition")
+            .map(|document| {
+                let part = |pointer| text(&document.object, pointer).to_owned();
                 (part("/spec/group"), part("/spec/names/kind"))
             })
             .collect();

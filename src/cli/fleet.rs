@@ -1,0 +1,33 @@
+//! `bayplan fleet check FILE`, and the machines that a new cluster begins with.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use bayplan::config::fleet::{self, Fleet};
+use serde_json::Value;
+
+/// The word for a cluster without machines.
+const NONE: &str = "none";
+
+pub fn run(command: &super::Fleet) -> Result<ExitCode> {
+    let super::FleetCommand::Check { file } = &command.command;
+    let fleet = Fleet::load(file)?;
+    super::print(format!("{}\n", fleet.summary()).as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Objects of a new cluster: the machines of the fleet file, or, where none was asked for, a whole
+/// fleet with an application on it.
+pub fn seed(file: Option<&Path>) -> Result<Vec<Value>> {
+    match file {
+        Some(file) if file.as_os_str() == NONE => Ok(Vec::new()),
+        Some(file) => Ok(Fleet::load(file)?.objects()),
+        None => {
+            let mut objects = Fleet::standard().objects();
+            let sample = fleet::sample().documents;
+            objects.extend(sample.into_iter().map(|document| document.object));
+            Ok(objects)
+        }
+    }
+}
