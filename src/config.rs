@@ -6,6 +6,7 @@
 
 pub mod env;
 pub mod fleet;
+pub mod keymap;
 pub mod manifest;
 pub mod paths;
 pub mod position;

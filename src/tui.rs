@@ -10,31 +10,42 @@
 
 pub mod actions;
 pub mod diff;
-pub mod export;
-pub mod sgr;
 pub mod text;
 
 pub mod screen;
+
+pub mod export;
+pub mod sgr;
+pub mod render;
+pub mod theme;
 
 pub mod key;
 pub mod view;
 
 pub mod command;
+pub mod keymap;
 
 pub mod cache;
 pub mod notice;
 
 pub mod answer;
 pub mod effect;
+pub mod msg;
 
 pub mod page;
 
 pub mod filter;
-pub mod forecast;
+pub mod line_edit;
 pub mod table;
 
-pub mod columns;
+pub mod model;
+pub mod present;
+pub mod summary;
+pub mod update;
 
+pub mod columns;
+pub mod forecast;
 pub mod pages;
-pub mod runtime;
 pub mod widgets;
+
+pub mod runtime;

@@ -3,6 +3,8 @@
 //! Keys, hints, help, the palette and the `:` line all read [`table`]; nothing else names a key or
 //! a command word.
 
+pub mod complete;
+pub mod line;
 pub mod table;
 
 use super::view::{Place, Scope, View};
@@ -17,6 +19,8 @@ pub enum Command {
     Enter,
     /// One step back, always.
     Back,
+    /// The same, and at the root asks whether to quit.
+    Leave,
     Show(View),
     Go(Place),
     /// To the place before, and forth again.
@@ -74,7 +78,6 @@ pub enum Command {
     Change(ChangeKind),
     Undo,
     Changes,
-    Rehearse,
 
     /// What only one page understands.
     Page(PageCommand),

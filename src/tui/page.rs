@@ -75,6 +75,11 @@ pub trait Page {
         None
     }
 
+    /// Whether typed letters are text now; pasted text goes only where they are.
+    fn takes_text(&self) -> bool {
+        false
+    }
+
     /// One step back inside the page (an inner panel, a filter). `false`: nothing to step out of.
     fn back(&mut self, _context: &Context) -> bool {
         false

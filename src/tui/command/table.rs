@@ -121,6 +121,11 @@ impl Entry {
         self
     }
 
+    /// Whether it exists in this view and mode.
+    pub fn is_available(&self, view: View, read_only: bool) -> bool {
+        self.is_for(view) && !(read_only && self.availability == Availability::Change)
+    }
+
     pub fn is_for(&self, view: View) -> bool {
         self.views.is_empty() || self.views.contains(&view)
     }
@@ -137,9 +142,10 @@ pub const ALL: &[&[Entry]] = &[
 
 /// Every command that exists in this view and mode.
 pub fn entries(view: View, read_only: bool) -> impl Iterator<Item = &'static Entry> {
-    ALL.iter().copied().flatten().filter(move |entry| {
-        entry.is_for(view) && !(read_only && entry.availability == Availability::Change)
-    })
+    ALL.iter()
+        .copied()
+        .flatten()
+        .filter(move |entry| entry.is_available(view, read_only))
 }
 
 const MOVES: &[Entry] = &[
@@ -178,11 +184,12 @@ const MOVES: &[Entry] = &[
         Command::Move(Motion::PreviousMatch)
     }),
     moving("enter", &["enter"], "go in", || Command::Enter).hint("open"),
+    moving("back", &["esc"], "one step back, always", || Command::Back),
     moving(
-        "back",
-        &["esc", "q"],
-        "one step back; at the root `q` quits after asking",
-        || Command::Back,
+        "leave",
+        &["q"],
+        "one step back; at the root it quits after asking",
+        || Command::Leave,
     ),
     moving("place-back", &["ctrl-o"], "back in places", || {
         Command::PlaceBack
@@ -428,9 +435,6 @@ const CHANGES: &[Entry] = &[
     )
     .hint("undo"),
     change("changes", &["U"], "my changes", || Command::Changes),
-    look("rehearse", &["w"], "rehearse: what if", || {
-        Command::Rehearse
-    }),
 ];
 
 fn replicas(text: &str) -> Result<Command, String> {

@@ -1,0 +1,32 @@
+//! Facts that reach the console, on one bounded channel.
+
+use crate::k8s::Resource;
+
+use super::answer::Answer;
+use super::cache::{FeedEvent, KindInfo};
+use super::key::Chord;
+use super::notice::Notice;
+use super::view::View;
+
+#[derive(Debug)]
+pub enum Msg {
+    Key(Chord),
+    Paste(String),
+    /// Rows scrolled, positive is down.
+    Scroll(i16),
+    Resize(u16, u16),
+    Feed(Resource, FeedEvent),
+    Kinds(Vec<KindInfo>),
+    Answer(View, Answer),
+    /// One write of a journal entry was answered.
+    Sent {
+        number: u64,
+        result: Result<(), String>,
+    },
+    Contexts(Vec<String>),
+    Notice(Notice),
+    /// Time passed: something that was shown may be over.
+    Tick,
+    /// The process is asked to end, or the terminal is gone.
+    Ended,
+}

@@ -1,0 +1,461 @@
+//! The model as a screen: `present(model, now) -> Screen`.
+
+use jiff::Timestamp;
+
+use crate::connect::Kind;
+use crate::stdx::humanize::{age, thousands};
+
+use super::actions::Confirmation;
+use super::actions::proposal::Weight as Danger;
+use super::cache::FeedState;
+use super::command::Entry;
+use super::command::table::{self, Section};
+use super::model::{ConfirmState, LineKind, LineState, Model, Open};
+use super::notice::Weight;
+use super::screen::{
+    Band, Choice, CommandLine, ConfirmPanel, Header, HelpPanel, Hint, Menu, Overlay, Screen, Tab,
+    Widget,
+};
+use super::text::{Line, Role, cut_middle, width};
+use super::view::View;
+
+/// What the terminal shall show.
+pub fn present(model: &Model, now: Timestamp) -> Screen {
+    let rows = model.rows();
+    let context = model.context(now);
+    let body = match model.page() {
+        Some(page) => page.present(&context),
+        None => Widget::empty(
+            format!("{} is not built yet", model.view().name()),
+            "press 1 to 0 for another view",
+        ),
+    };
+    let (message, caret) = message(model, now);
+    Screen {
+        header: header(model),
+        band: band(model, now),
+        tabs: if rows.tabs {
+            tabs(model.view())
+        } else {
+            Vec::new()
+        },
+        body,
+        message,
+        hints: if rows.hints { hints(model) } else { Vec::new() },
+        overlay: overlay(model, now),
+        caret,
+    }
+}
+
+fn header(model: &Model) -> Header {
+    let identity = &model.identity;
+    let kind = match identity.kind {
+        Kind::Embedded => "embedded",
+        Kind::Joined => "joined",
+        Kind::Kubeconfig => "attached",
+    };
+    let room = usize::from(model.size.0) / 3;
+    let who = Line::of("bayplan  ", Role::Product)
+        .with(cut_middle(&identity.cluster, room), Role::Strong)
+        .with(
+            format!(" · {}@{kind}", cut_middle(&identity.user, room / 2)),
+            Role::Text,
+        );
+    let scope = cut_middle(&model.scope.words(), room);
+    let scoped = matches!(model.scope, super::view::Scope::Namespaces(_));
+    let scope = Line::of(scope, if scoped { Role::Accent } else { Role::Text });
+    let summary = &model.summary;
+    let size = Line::of(
+        format!(
+            "{} nodes  {} pods",
+            thousands(summary.nodes as u64),
+            thousands(summary.pods as u64)
+        ),
+        Role::Text,
+    );
+    let pressure = Line::of("cpu ", Role::Dim)
+        .with(percent(summary.cpu), pressure_role(summary.cpu))
+        .with("  mem ", Role::Dim)
+        .with(percent(summary.memory), pressure_role(summary.memory));
+    let problems = match summary.problems {
+        0 => Line::of("● no problems", Role::Good),
+        1 => Line::of("✕ 1 problem", Role::Bad),
+        more => Line::of(format!("✕ {} problems", thousands(more as u64)), Role::Bad),
+    };
+    let mut left = vec![who];
+    if summary.at.is_some() && summary.nodes + summary.pods > 0 {
+        left.push(problems);
+        left.push(scope);
+        left.push(pressure);
+        left.push(size);
+    } else {
+        left.push(scope);
+    }
+    // Importance and place differ: problems survive longest, yet stand last.
+    left.sort_by_key(|group| group.plain().contains("problem"));
+    Header {
+        left,
+        right: freshness(model),
+    }
+}
+
+/// How current the picture is, and what may be done from here.
+fn freshness(model: &Model) -> Line {
+    let mut line = Line::default();
+    if model.read_only() {
+        line.push("READ-ONLY ", Role::Warning);
+    }
+    let watched = || {
+        model
+            .cache
+            .feeds()
+            .filter(|(resource, _)| model.watched.contains(resource))
+    };
+    let (mut loaded, mut total, mut loading, mut forbidden) = (0, 0, false, 0);
+    for (_, state) in watched() {
+        match state {
+            FeedState::Loading {
+                loaded: here,
+                total: all,
+            } => {
+                loading = true;
+                loaded += here;
+                total += all.unwrap_or(*here);
+            }
+            FeedState::Forbidden { .. } => forbidden += 1,
+            _ => {}
+        }
+    }
+    if model.lost().is_some() {
+        line.push("✕ lost", Role::Bad);
+    } else if loading || watched().count() == 0 {
+        let text = if total > loaded {
+            format!(
+                "◐ loading {} of {}",
+                thousands(loaded as u64),
+                thousands(total as u64)
+            )
+        } else {
+            "◐ loading".to_owned()
+        };
+        line.push(text, Role::Warning);
+    } else if forbidden > 0 {
+        line.push(format!("◐ {forbidden} kinds not allowed"), Role::Warning);
+    } else {
+        line.push("● live", Role::Good);
+    }
+    line
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0}%", share * 100.0)
+}
+
+fn pressure_role(share: f64) -> Role {
+    match share {
+        share if share >= 0.95 => Role::Bad,
+        share if share >= 0.85 => Role::Warning,
+        _ => Role::Text,
+    }
+}
+
+fn band(model: &Model, now: Timestamp) -> Option<Band> {
+    let (since, why) = model.lost()?;
+    Some(Band {
+        text: Line::of(
+            format!(
+                "CONNECTION LOST: this picture is {} old; trying again ({why})",
+                age(since, now)
+            ),
+            Role::Lost,
+        ),
+        role: Role::Lost,
+    })
+}
+
+fn tabs(view: View) -> Vec<Tab> {
+    View::ALL
+        .into_iter()
+        .map(|tab| Tab {
+            key: tab.key().to_string(),
+            name: tab.name().to_owned(),
+            active: tab == view,
+        })
+        .collect()
+}
+
+/// The message row and the caret in it.
+fn message(model: &Model, now: Timestamp) -> (Line, Option<u16>) {
+    if let Some(Open::Line(state)) = &model.open
+        && state.kind != LineKind::Palette
+    {
+        return typed_line(state);
+    }
+    if matches!(model.open, Some(Open::AskQuit)) {
+        let line = Line::of(" quit bayplan? ", Role::Strong)
+            .with("enter", Role::Key)
+            .with(" quit  ", Role::Dim)
+            .with("esc", Role::Key)
+            .with(" stay", Role::Dim);
+        return (line, None);
+    }
+    if !model.pressed.is_empty() {
+        return (pressed(model), None);
+    }
+    if let Some(notice) = &model.notice {
+        let (glyph, role) = match notice.weight {
+            Weight::Done => ("●", Role::Good),
+            Weight::Note => ("·", Role::Text),
+            Weight::Warning => ("◐", Role::Warning),
+            Weight::Failure => ("✕", Role::Bad),
+        };
+        let line = Line::of(format!(" {glyph} "), role).with(notice.text.clone(), Role::Text);
+        return (line, None);
+    }
+    let mut line = Line::of(" ", Role::Text);
+    let page = model.page();
+    if let Some(filter) = page
+        .and_then(|page| page.filter())
+        .filter(|text| !text.is_empty())
+    {
+        line.push("/", Role::Key);
+        line.push(filter, Role::Match);
+        line.push("   ", Role::Text);
+    }
+    if let Some(page) = page {
+        line.spans.extend(page.status(&model.context(now)).spans);
+    }
+    (line, None)
+}
+
+/// What may follow the keys pressed so far.
+fn pressed(model: &Model) -> Line {
+    let pressed: String = model.pressed.iter().map(ToString::to_string).collect();
+    let mut line = Line::of(format!(" {pressed}"), Role::Key);
+    line.push("…  ", Role::Dim);
+    for entry in table::entries(model.view(), model.read_only()) {
+        for keys in model.keymap.keys_of(entry) {
+            if let Some(rest) = keys.strip_prefix(pressed.as_str()) {
+                line.push(rest.to_owned(), Role::Key);
+                line.push(format!(" {}  ", entry.word), Role::Dim);
+            }
+        }
+    }
+    line
+}
+
+fn typed_line(state: &LineState) -> (Line, Option<u16>) {
+    let prompt = match state.kind {
+        LineKind::Filter => " /",
+        _ => " :",
+    };
+    let mut line = Line::of(prompt, Role::Key).with(state.edit.text(), Role::Strong);
+    let ghost = state
+        .completions
+        .first()
+        .filter(|_| state.edit.is_at_end() && state.chosen.is_none())
+        .and_then(|first| first.text.strip_prefix(state.edit.text()));
+    if let Some(rest) = ghost {
+        line.push(rest, Role::Dim);
+    }
+    match (&state.problem, state.kind) {
+        (Some(problem), LineKind::Filter) => line.push(format!("   {problem}"), Role::Warning),
+        (None, LineKind::Filter) if state.edit.text().is_empty() => line.push(
+            "  text  !not  ~fuzzy  l:app=web  cpu>500m  age<2h  node=a01-*",
+            Role::Dim,
+        ),
+        _ => {}
+    }
+    let column = u16::try_from(width(prompt)).unwrap_or(2) + state.edit.caret();
+    (line, Some(column))
+}
+
+fn hints(model: &Model) -> Vec<Hint> {
+    if let Some(hints) = model.page().and_then(|page| page.hints()) {
+        return hints;
+    }
+    let mut hints: Vec<Hint> = table::entries(model.view(), model.read_only())
+        .filter(|entry| !entry.hint.is_empty())
+        .filter_map(|entry| {
+            Some(Hint {
+                keys: model.keymap.keys_of(entry).into_iter().next()?,
+                does: entry.hint.to_owned(),
+            })
+        })
+        .collect();
+    // A view's own commands first: they are what one does not know by heart.
+    let own = |hint: &Hint| {
+        !table::entries(model.view(), false)
+            .any(|entry| entry.hint == hint.does && !entry.views.is_empty())
+    };
+    hints.sort_by_key(own);
+    hints
+}
+
+fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
+    match model.open.as_ref()? {
+        Open::Help { scroll } => Some(Overlay::Help(help(model, *scroll))),
+        Open::Line(state) => line_overlay(state),
+        Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
+        Open::Menu {
+            title,
+            choices,
+            chosen,
+        } => Some(Overlay::Menu(Menu {
+            title: Line::of(title.clone(), Role::Title),
+            choices: choices
+                .iter()
+                .map(|choice| Choice {
+                    name: Line::of(format!(" {}", choice.name), Role::Text),
+                    about: choice.about.clone(),
+                    keys: choice.keys.clone(),
+                })
+                .collect(),
+            chosen: *chosen,
+        })),
+        Open::AskQuit => None,
+    }
+}
+
+fn line_overlay(state: &LineState) -> Option<Overlay> {
+    let value = CommandLine {
+        prompt: "› ".to_owned(),
+        input: state.edit.text().to_owned(),
+        caret: state.edit.caret(),
+        ghost: String::new(),
+        choices: state
+            .completions
+            .iter()
+            .map(|one| Choice {
+                name: Line::of(format!(" {}", cut_middle(&one.text, 56)), Role::Text),
+                about: one.about.clone(),
+                keys: one.keys.clone(),
+            })
+            .collect(),
+        chosen: state.chosen,
+        problem: state.problem.clone(),
+    };
+    match state.kind {
+        LineKind::Palette => Some(Overlay::Palette(value)),
+        LineKind::Command => Some(Overlay::Command(value)),
+        LineKind::Filter => None,
+    }
+}
+
+fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel {
+    let proposal = &state.proposal;
+    let mut lines = Vec::new();
+    if !proposal.from.is_empty() || !proposal.to.is_empty() {
+        lines.push(
+            Line::of(proposal.from.clone(), Role::Text)
+                .with("  →  ", Role::Dim)
+                .with(proposal.to.clone(), Role::Strong),
+        );
+        lines.push(Line::default());
+    }
+    for consequence in &proposal.consequences {
+        let (glyph, role) = match consequence.weight {
+            Danger::Note => ("·", Role::Dim),
+            Danger::Warning => ("◐", Role::Warning),
+            Danger::Danger => ("✕", Role::Bad),
+        };
+        lines.push(Line::of(format!("{glyph} "), role).with(consequence.text.clone(), Role::Text));
+    }
+    if let Some(diff) = &proposal.diff {
+        use super::diff::LineKind as Kind;
+        lines.push(Line::default());
+        lines.extend(diff.lines.iter().map(|line| match line.kind {
+            Kind::Added => Line::of(format!("+ {}", line.text), Role::Added),
+            Kind::Removed => Line::of(format!("- {}", line.text), Role::Removed),
+            Kind::Same => Line::of(format!("  {}", line.text), Role::Dim),
+            Kind::Gap => Line::of(format!("  … {}", line.text), Role::Dim),
+        }));
+    }
+    lines.push(Line::default());
+    // Where this goes is said once more, next to the key that sends it.
+    let context = model.context(now);
+    lines.push(Line::of(
+        format!("on {} as {}", model.identity.cluster, model.identity.user),
+        Role::Dim,
+    ));
+    if let Some((since, _)) = model.lost() {
+        lines.push(Line::of(
+            format!("✕ the picture is {} old", age(since, context.now)),
+            Role::Bad,
+        ));
+    }
+    lines.push(Line::of(format!("undo: {}", proposal.undo), Role::Dim));
+    let typed = match &proposal.confirmation {
+        Confirmation::Enter => None,
+        Confirmation::Typed(name) => Some((name.clone(), state.typed.text().to_owned())),
+    };
+    let hint = |keys: &str, does: &str| Hint {
+        keys: keys.to_owned(),
+        does: does.to_owned(),
+    };
+    ConfirmPanel {
+        title: Line::of(proposal.title.clone(), Role::Title),
+        lines,
+        dangerous: typed.is_some(),
+        typed,
+        hints: vec![hint("enter", "send"), hint("esc", "leave, nothing is sent")],
+    }
+}
+
+fn help(model: &Model, scroll: usize) -> HelpPanel {
+    let view = model.view();
+    let mut sections = Vec::new();
+    for (section, title) in [
+        (Section::View, "this view"),
+        (Section::Look, "look"),
+        (Section::Change, "change (each asks first)"),
+        (Section::Move, "move"),
+        (Section::Program, "program"),
+    ] {
+        let hints: Vec<Hint> = table::entries(view, model.read_only())
+            .filter(|entry| entry.section == section)
+            .map(|entry| help_row(entry, model))
+            .collect();
+        sections.push((title.to_owned(), hints));
+    }
+    let mode = if model.read_only() {
+        "read-only: no changing key exists"
+    } else {
+        "j k scroll, esc closes"
+    };
+    HelpPanel {
+        title: Line::of(format!("{} · keys and words", view.name()), Role::Title)
+            .with(format!("   {mode}"), Role::Dim),
+        sections,
+        scroll,
+    }
+}
+
+fn help_row(entry: &Entry, model: &Model) -> Hint {
+    let keys = model.keymap.keys_of(entry);
+    let word = format!(":{}", entry.word);
+    let shown = if keys.is_empty() {
+        word.clone()
+    } else {
+        keys.join(" ")
+    };
+    let suffix = if keys.is_empty() || entry.section == Section::Move {
+        String::new()
+    } else {
+        format!("  ({word})")
+    };
+    Hint {
+        keys: shown,
+        does: format!("{}{suffix}", entry.help),
+    }
+}
+
+/// Lines of the help panel, for scrolling.
+pub fn help_length(model: &Model) -> usize {
+    help(model, 0)
+        .sections
+        .iter()
+        .filter(|(_, hints)| !hints.is_empty())
+        .map(|(_, hints)| hints.len() + 2)
+        .sum()
+}

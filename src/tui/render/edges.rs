@@ -1,0 +1,99 @@
+//! The rows around the body: header, band, tabs, hints.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{blank, put};
+use crate::tui::screen::{Band, Header, Hint, Tab};
+use crate::tui::text::{Line, Role};
+use crate::tui::theme::Palette;
+
+pub fn header(header: &Header, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let ground = Some(Role::Header);
+    blank(buffer, area, palette.style(Role::Header));
+    let right = u16::try_from(header.right.width()).unwrap_or(u16::MAX);
+    let right = right.min(area.width.saturating_sub(2));
+    let inner = area.width.saturating_sub(right + 3);
+    // Later groups go first where room is short; the first is cut rather than dropped.
+    let mut left = Line::default();
+    let gap = if area.width < 100 { "  " } else { "   " };
+    for (place, group) in header
+        .left
+        .iter()
+        .filter(|group| !group.is_empty())
+        .enumerate()
+    {
+        let lead = if place == 0 { 0 } else { gap.len() };
+        if place > 0 && left.width() + lead + group.width() > usize::from(inner) {
+            continue;
+        }
+        if place > 0 {
+            left.push(gap, Role::Text);
+        }
+        left.spans.extend(group.spans.iter().cloned());
+    }
+    let place = Rect {
+        x: area.x + 1,
+        width: inner,
+        ..area
+    };
+    put(buffer, palette, place, &left, ground);
+    let place = Rect {
+        x: area.right().saturating_sub(right + 1),
+        width: right,
+        ..area
+    };
+    put(buffer, palette, place, &header.right, ground);
+}
+
+pub fn band(band: &Band, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let style = palette.style(band.role);
+    blank(buffer, area, style);
+    let place = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    };
+    put(buffer, palette, place, &band.text, Some(band.role));
+}
+
+pub fn tabs(tabs: &[Tab], palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let full: usize = tabs.iter().map(|tab| tab.name.len() + 4).sum();
+    let roomy = full <= usize::from(area.width);
+    let mut line = Line::default();
+    for tab in tabs {
+        let role = if tab.active {
+            Role::TabActive
+        } else {
+            Role::Tab
+        };
+        line.push(if roomy { " " } else { "" }, Role::Text);
+        line.push(
+            format!("{} ", tab.key),
+            if tab.active { Role::Key } else { Role::Dim },
+        );
+        // Without colour and weight the place must be seen all the same.
+        let name = if tab.active {
+            tab.name.to_uppercase()
+        } else {
+            tab.name.clone()
+        };
+        line.push(name, role);
+        line.push(if roomy { " " } else { " " }, Role::Text);
+    }
+    put(buffer, palette, area, &line, None);
+}
+
+pub fn hints(hints: &[Hint], palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let mut line = Line::default();
+    for hint in hints {
+        let columns = hint.keys.len() + hint.does.len() + 4;
+        if line.width() + columns > usize::from(area.width) {
+            break;
+        }
+        line.push(" ", Role::Text);
+        line.push(hint.keys.clone(), Role::Key);
+        line.push(format!(" {} ", hint.does), Role::Dim);
+    }
+    put(buffer, palette, area, &line, None);
+}

@@ -1,0 +1,344 @@
+//! Tables: which columns fit, how wide they are, and their rows.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{bar, blank, put};
+use crate::tui::screen::{Align, Cell, ColumnHead, Sorted, Table, TableRow};
+use crate::tui::text::{Line, Role, Span, cut_end, cut_middle};
+use crate::tui::theme::Palette;
+
+/// Blank columns between two columns.
+const GAP: u16 = 2;
+/// Columns before the first cell: cursor and mark.
+const GUTTER: u16 = 2;
+
+pub fn draw(table: &Table, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let widths = widths(table, area.width.saturating_sub(GUTTER));
+    head(table, &widths, palette, area, buffer);
+    let body = Rect {
+        y: area.y + 1,
+        height: area.height.saturating_sub(1),
+        ..area
+    };
+    if let Some(empty) = &table.empty {
+        return super::widget::empty(empty, palette, body, buffer);
+    }
+    let mut y = body.y;
+    for row in &table.rows {
+        if y >= body.bottom() {
+            break;
+        }
+        let line = Rect {
+            y,
+            height: 1,
+            ..body
+        };
+        draw_row(row, table, &widths, palette, line, buffer);
+        y += 1;
+        for below in &row.below {
+            if y >= body.bottom() {
+                break;
+            }
+            let place = Rect {
+                x: body.x + GUTTER + 2,
+                y,
+                width: body.width.saturating_sub(GUTTER + 2),
+                height: 1,
+            };
+            put(buffer, palette, place, below, None);
+            y += 1;
+        }
+    }
+    let bar_area = Rect {
+        height: body.height,
+        ..body
+    };
+    scroll_mark(table, palette, bar_area, buffer);
+}
+
+/// A thumb in the last column, only where not everything is in view.
+fn scroll_mark(table: &Table, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let height = usize::from(area.height);
+    if table.total <= table.rows.len() || height < 3 || area.width < 20 {
+        return;
+    }
+    let thumb = (height * height / table.total).clamp(1, height);
+    let room = table.total.saturating_sub(table.rows.len()).max(1);
+    let start = (height - thumb) * table.first.min(room) / room;
+    for offset in 0..thumb {
+        let y = area.y + u16::try_from(start + offset).unwrap_or(0);
+        super::set(
+            buffer,
+            area.right().saturating_sub(1),
+            y,
+            "▐",
+            palette.style(Role::Rule),
+        );
+    }
+}
+
+fn head(table: &Table, widths: &[u16], palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let mut x = area.x + GUTTER;
+    for (column, width) in table.columns.iter().zip(widths) {
+        if *width == 0 {
+            continue;
+        }
+        let mut title = column.title.clone();
+        match column.sorted {
+            Some(Sorted::Ascending) => title.push('↑'),
+            Some(Sorted::Descending) => title.push('↓'),
+            None => {}
+        }
+        let role = if column.sorted.is_some() {
+            Role::Title
+        } else {
+            Role::Head
+        };
+        let title = cut_end(&title, usize::from(*width));
+        let columns = u16::try_from(crate::tui::text::width(&title)).unwrap_or(*width);
+        let shift = if column.align == Align::Right {
+            width.saturating_sub(columns)
+        } else {
+            0
+        };
+        let place = Rect {
+            x: x + shift,
+            width: *width - shift,
+            height: 1,
+            ..area
+        };
+        put(buffer, palette, place, &Line::of(title, role), None);
+        x += width + GAP;
+    }
+}
+
+fn draw_row(
+    row: &TableRow,
+    table: &Table,
+    widths: &[u16],
+    palette: &Palette,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    let behind = row.cursor.then_some(Role::Cursor);
+    if row.cursor {
+        blank(buffer, area, palette.on(Role::Text, behind));
+    }
+    let gutter = Line::new([
+        Span::new(if row.cursor { "▸" } else { " " }, Role::Accent),
+        Span::new(if row.marked { "■" } else { " " }, Role::Mark),
+    ]);
+    put(
+        buffer,
+        palette,
+        Rect {
+            width: GUTTER,
+            ..area
+        },
+        &gutter,
+        behind,
+    );
+    let mut x = area.x + GUTTER;
+    for ((cell, column), width) in row.cells.iter().zip(&table.columns).zip(widths) {
+        if *width == 0 {
+            continue;
+        }
+        let place = Rect {
+            x,
+            width: (*width).min(area.right().saturating_sub(x)),
+            ..area
+        };
+        draw_cell(cell, column, palette, place, behind, buffer);
+        x += width + GAP;
+    }
+}
+
+fn draw_cell(
+    cell: &Cell,
+    column: &ColumnHead,
+    palette: &Palette,
+    area: Rect,
+    behind: Option<Role>,
+    buffer: &mut Buffer,
+) {
+    let mut area = area;
+    if let Some(amount) = &cell.bar {
+        let cells = amount.cells.min(area.width);
+        let filled = bar(amount.share, cells);
+        let used = crate::tui::text::width(&filled);
+        let rest = "·".repeat(usize::from(cells).saturating_sub(used));
+        let line = Line::new([Span::new(filled, amount.role), Span::new(rest, Role::Free)]);
+        put(buffer, palette, area, &line, behind);
+        area.x += cells + 1;
+        area.width = area.width.saturating_sub(cells + 1);
+    }
+    let line = fitted(&cell.line, column.align, usize::from(area.width));
+    let columns = u16::try_from(line.width()).unwrap_or(area.width);
+    let shift = if column.align == Align::Right {
+        area.width.saturating_sub(columns)
+    } else {
+        0
+    };
+    let place = Rect {
+        x: area.x + shift,
+        width: area.width - shift,
+        ..area
+    };
+    put(buffer, palette, place, &line, behind);
+    if cell.changed {
+        let style = palette.style(Role::Changed);
+        let marked = ratatui::style::Style::new().add_modifier(style.add_modifier);
+        buffer.set_style(
+            Rect {
+                width: columns.min(place.width),
+                ..place
+            },
+            marked,
+        );
+    }
+}
+
+/// Names lose their middle, which sits in their longest span; other text its end.
+fn fitted(line: &Line, align: Align, columns: usize) -> Line {
+    let excess = line.width().saturating_sub(columns);
+    if excess == 0 || align != Align::Name {
+        return line.clone();
+    }
+    let mut line = line.clone();
+    if let Some(longest) = line.spans.iter_mut().max_by_key(|span| span.width()) {
+        let room = longest.width().saturating_sub(excess);
+        let behind = longest.behind;
+        *longest = Span::new(cut_middle(longest.text(), room), longest.role);
+        longest.behind = behind;
+    }
+    line
+}
+
+fn content_width(cell: &Cell) -> u16 {
+    let bar = cell.bar.map_or(0, |bar| bar.cells + 1);
+    u16::try_from(cell.line.width())
+        .unwrap_or(u16::MAX)
+        .saturating_add(bar)
+}
+
+/// The width of each column, 0 for those that have no room.
+fn widths(table: &Table, room: u16) -> Vec<u16> {
+    let wanted: Vec<u16> = table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(place, column)| {
+            let title =
+                u16::try_from(column.title.len()).unwrap_or(0) + u16::from(column.sorted.is_some());
+            let content = table
+                .rows
+                .iter()
+                .filter_map(|row| row.cells.get(place))
+                .map(content_width)
+                .max()
+                .unwrap_or(0);
+            content
+                .max(title)
+                .max(column.min)
+                .min(column.max.max(title))
+        })
+        .collect();
+    fit(&table.columns, wanted, room)
+}
+
+/// Drops columns by priority, then narrows names, until the rest fits; what is left over goes to
+/// the columns that fill.
+fn fit(columns: &[ColumnHead], mut widths: Vec<u16>, room: u16) -> Vec<u16> {
+    let total = |widths: &[u16]| {
+        let shown = widths.iter().filter(|width| **width > 0).count();
+        let cells: u32 = widths.iter().map(|width| u32::from(*width)).sum();
+        cells + u32::from(GAP) * u32::try_from(shown.saturating_sub(1)).unwrap_or(0)
+    };
+    let least = |columns: &[ColumnHead], widths: &[u16]| -> u32 {
+        let narrowed: Vec<u16> = columns
+            .iter()
+            .zip(widths)
+            .map(|(column, width)| {
+                if can_shrink(column) {
+                    (*width).min(column.min)
+                } else {
+                    *width
+                }
+            })
+            .collect();
+        total(&narrowed)
+    };
+    while least(columns, &widths) > u32::from(room) {
+        let last = columns
+            .iter()
+            .enumerate()
+            .filter(|(place, column)| {
+                column.priority > 0 && widths.get(*place).is_some_and(|width| *width > 0)
+            })
+            .max_by_key(|(place, column)| (column.priority, *place))
+            .map(|(place, _)| place);
+        match last.and_then(|place| widths.get_mut(place)) {
+            Some(width) => *width = 0,
+            None => break,
+        }
+    }
+    let mut excess = total(&widths).saturating_sub(u32::from(room));
+    while excess > 0 {
+        let widest = columns
+            .iter()
+            .zip(widths.iter_mut())
+            .filter(|(column, width)| can_shrink(column) && **width > column.min)
+            .max_by_key(|(_, width)| **width);
+        match widest {
+            Some((_, width)) => *width -= 1,
+            None => break,
+        }
+        excess -= 1;
+    }
+    let spare = u32::from(room).saturating_sub(total(&widths));
+    let filling = columns.iter().filter(|column| column.fills).count();
+    if filling > 0 {
+        let each = u16::try_from(spare).unwrap_or(0) / u16::try_from(filling).unwrap_or(1);
+        for (column, width) in columns.iter().zip(widths.iter_mut()) {
+            if column.fills && *width > 0 {
+                *width = width.saturating_add(each).min(column.max.max(*width));
+            }
+        }
+    }
+    widths
+}
+
+/// Numbers are never cut: half a number lies.
+fn can_shrink(column: &ColumnHead) -> bool {
+    column.align != Align::Right
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(title: &str, align: Align, priority: u8, min: u16) -> ColumnHead {
+        ColumnHead {
+            title: title.to_owned(),
+            align,
+            min,
+            max: 60,
+            priority,
+            ..ColumnHead::default()
+        }
+    }
+
+    #[test]
+    fn columns_go_by_priority_then_names_shrink() {
+        let columns = [
+            column("NAME", Align::Name, 0, 10),
+            column("CPU", Align::Right, 1, 4),
+            column("IMAGE", Align::Left, 3, 8),
+        ];
+        assert_eq!(fit(&columns, vec![30, 6, 20], 60), [30, 6, 20]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 50), [21, 6, 19]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 24), [16, 6, 0]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 12), [10, 0, 0]);
+    }
+}

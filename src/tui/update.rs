@@ -1,0 +1,168 @@
+//! Facts into the model: `update(model, msg, now) -> effects`.
+//!
+//! Keys go, in this order, to what is open, to a page that takes text, to the key map. Whatever a
+//! page asks for is carried out here, so that every page's wish takes the same way.
+
+mod command;
+mod input;
+mod propose;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::effect::Effect;
+use super::model::Model;
+use super::msg::Msg;
+use super::notice::{Notice, Weight};
+use super::page::Ask;
+use super::summary::Summary;
+use super::view::View;
+
+pub use command::run;
+
+/// How long a message stays.
+const NOTICE_STAYS: SignedDuration = SignedDuration::from_secs(8);
+/// The header's figures are read anew at most this often.
+const SUMMARY_EVERY: SignedDuration = SignedDuration::from_millis(1_000);
+
+/// Takes one fact in.
+pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Key(chord) => input::key(model, chord, now, &mut effects),
+        Msg::Paste(text) => input::paste(model, &text, now),
+        Msg::Scroll(rows) => input::scroll(model, rows, now, &mut effects),
+        Msg::Resize(width, height) => {
+            model.size = (width, height);
+            model.unsettled = true;
+        }
+        Msg::Feed(resource, event) => {
+            model.cache.take(&resource, event, now);
+            model.unsettled = true;
+        }
+        Msg::Kinds(kinds) => {
+            model.cache.set_kinds(kinds);
+            model.unsettled = true;
+            // Kinds that could not be watched before may be known now.
+            effects.push(Effect::Watch(model.watched.clone()));
+        }
+        Msg::Answer(view, answer) => {
+            let asks = model.with_page(view, now, |page, context| page.receive(answer, context));
+            carry_out(model, asks.unwrap_or_default(), now, &mut effects);
+            model.unsettled = true;
+        }
+        Msg::Sent { number, result } => propose::sent(model, number, result, now),
+        Msg::Contexts(contexts) => model.contexts = contexts,
+        Msg::Notice(notice) => tell(model, notice, now),
+        Msg::Tick => model.unsettled = true,
+        Msg::Ended => {
+            model.ended = true;
+            effects.push(Effect::Quit);
+        }
+    }
+    effects
+}
+
+/// The first place and its feeds, before anything is drawn.
+pub fn start(model: &mut Model, now: Timestamp) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let place = model.place.clone();
+    command::open_page(model, &place, now, &mut effects);
+    effects
+}
+
+/// Brings the page up to date once before a frame, whatever number of messages came before.
+pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    model.cache.forget_old(now);
+    if model
+        .notice
+        .as_ref()
+        .and_then(|notice| notice.at)
+        .is_some_and(|at| now.duration_since(at) >= NOTICE_STAYS)
+    {
+        model.notice = None;
+    }
+    if !model.unsettled {
+        return effects;
+    }
+    model.unsettled = false;
+    let stale = model
+        .summary
+        .at
+        .is_none_or(|at| now.duration_since(at) >= SUMMARY_EVERY);
+    if model.summary.version != model.cache.version() && stale {
+        model.summary = Summary::of(&model.cache.cluster, model.cache.version(), now);
+    }
+    let view = model.view();
+    let asks = model.with_page(view, now, |page, context| page.settle(context));
+    carry_out(model, asks.unwrap_or_default(), now, &mut effects);
+    effects
+}
+
+/// When something on the screen ends or changes by itself, without any message.
+pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
+    let notice = model
+        .notice
+        .as_ref()
+        .and_then(|notice| notice.at)
+        .map(|at| at + NOTICE_STAYS);
+    let summary = (model.summary.version != model.cache.version())
+        .then(|| model.summary.at.map(|at| at + SUMMARY_EVERY))
+        .flatten();
+    let lost = model.lost().map(|_| now + SignedDuration::from_secs(1));
+    let page = model
+        .page()
+        .and_then(|page| page.next_wake(&model.context(now)));
+    [notice, summary, lost, page, model.cache.freshness_ends()]
+        .into_iter()
+        .flatten()
+        .min()
+}
+
+pub(super) fn tell(model: &mut Model, notice: Notice, now: Timestamp) {
+    // A failure is not covered by a mere note before anybody could read it.
+    let covered = model.notice.as_ref().is_some_and(|shown| {
+        shown.weight == Weight::Failure
+            && notice.weight < Weight::Warning
+            && shown
+                .at
+                .is_some_and(|at| now.duration_since(at) < SignedDuration::from_secs(2))
+    });
+    if !covered {
+        model.notice = Some(Notice {
+            at: Some(now),
+            ..notice
+        });
+    }
+}
+
+/// Does what a page asked for.
+pub(super) fn carry_out(
+    model: &mut Model,
+    asks: Vec<Ask>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    for ask in asks {
+        match ask {
+            Ask::Go(place) => command::go(model, place, now, effects),
+            Ask::Notice(notice) => tell(model, notice, now),
+            Ask::Propose(action) => propose::open(model, &action, now),
+            Ask::Menu { title, choices } => command::menu(model, title, choices),
+            Ask::Effect(effect) => effects.push(effect),
+        }
+    }
+}
+
+/// The page of `view` handles a command itself.
+pub(super) fn to_page(
+    model: &mut Model,
+    view: View,
+    command: &super::command::Command,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    let asks = model.with_page(view, now, |page, context| page.command(command, context));
+    carry_out(model, asks.unwrap_or_default(), now, effects);
+    model.unsettled = true;
+}
