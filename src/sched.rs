@@ -11,8 +11,10 @@
 pub mod configuration;
 pub mod cycle;
 pub mod explain;
+pub mod fast;
 pub mod framework;
 pub mod hints;
+pub mod log;
 pub mod node_info;
 pub mod placement;
 pub mod plugins;
@@ -35,3 +37,6 @@ pub use queue::{QueueState, QueuedPod};
 pub use scheduler::Scheduler;
 pub use snapshot::Snapshot;
 pub use verdict::{Code, Plugin, Refusal};
+
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,8 @@ pub struct NodeInfo {
     pub pods: Vec<PodEntry>,
     /// How many of the pods have terms about other pods.
     pub pods_with_affinity: usize,
+    /// Rises with every change of the pods or of what the node offers.
+    pub version: u64,
 }
 
 #[derive(Deserialize, Default)]
@@ -114,6 +116,7 @@ impl NodeInfo {
             scored: CpuMemory::default(),
             pods: Vec::new(),
             pods_with_affinity: 0,
+            version: 0,
         }
     }
 
@@ -124,19 +127,26 @@ impl NodeInfo {
         self.scored.cpu_milli = self.scored.cpu_milli.saturating_add(scored.cpu_milli);
         self.scored.memory_bytes = self.scored.memory_bytes.saturating_add(scored.memory_bytes);
         self.pods_with_affinity += usize::from(spec.has_pod_affinity());
+        self.version += 1;
         self.pods.push(entry);
     }
 
     pub fn remove(&mut self, key: &ObjectKey) -> Option<PodEntry> {
         let place = self.find(key)?;
+        Some(self.remove_at(place))
+    }
+
+    /// Removes the pod at a place that [`Self::find`] told.
+    pub fn remove_at(&mut self, place: usize) -> PodEntry {
         let entry = self.pods.remove(place);
+        self.version += 1;
         let spec = &entry.template.spec;
         self.requested.subtract(&spec.requests.charged);
         let scored = spec.requests.charged_scored;
         self.scored.cpu_milli = self.scored.cpu_milli.saturating_sub(scored.cpu_milli);
         self.scored.memory_bytes = self.scored.memory_bytes.saturating_sub(scored.memory_bytes);
         self.pods_with_affinity -= usize::from(spec.has_pod_affinity());
-        Some(entry)
+        entry
     }
 
     pub fn find(&self, key: &ObjectKey) -> Option<usize> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::explain::decide;
+use super::fast::{Fast, Fate, Preempting};
 use super::framework::Subject;
 use super::node_info::PodEntry;
 use super::snapshot::{NodeId, Snapshot};
@@ -91,6 +91,7 @@ impl Snapshot {
             refused: Vec::new(),
             after: self.clone(),
         };
+        let mut fast = Fast::default();
         let mut subjects: Vec<Subject> = Vec::with_capacity(pods.len());
         for pod in pods {
             match placement.after.fresh_subject(pod) {
@@ -105,7 +106,7 @@ impl Snapshot {
             subjects.sort_by_key(|subject| std::cmp::Reverse(subject.priority()));
         }
         for subject in subjects {
-            match placement.after.place_one(&subject, options.seed) {
+            match placement.after.place_one(&mut fast, &subject, options.seed) {
                 Ok(node) => placement
                     .placed
                     .push((subject.object.key.clone(), placement.after.node_name(node))),
@@ -119,14 +120,18 @@ impl Snapshot {
     }
 
     /// Puts one pod where the scheduler would, or says why it cannot.
-    fn place_one(&mut self, subject: &Subject, seed: u64) -> Result<NodeId, String> {
-        let decision = decide(self, subject);
-        match pick(&decision.best, seed) {
-            Some(node) => {
+    fn place_one(
+        &mut self,
+        fast: &mut Fast,
+        subject: &Subject,
+        seed: u64,
+    ) -> Result<NodeId, String> {
+        match fast.decide(self, subject, seed, Preempting::No) {
+            Fate::Node(node) => {
                 self.assume(subject.entry(), node);
                 Ok(node)
             }
-            None => Err(decision.fit_message),
+            Fate::Refused(refused) => Err(refused.fit_message),
         }
     }
 
@@ -138,6 +143,7 @@ impl Snapshot {
             full: None,
         };
         let mut after = self.clone();
+        let mut fast = Fast::default();
         let mut subject = match after.fresh_subject(pod) {
             Ok(subject) => subject,
             Err(error) => {
@@ -149,7 +155,7 @@ impl Snapshot {
             let mut copy = Object::clone(pod);
             copy.key.name = Name::from(format!("{}+{}", pod.name(), room.count + 1));
             subject.object = Arc::new(copy);
-            match after.place_one(&subject, 0) {
+            match after.place_one(&mut fast, &subject, 0) {
                 Ok(node) => {
                     *room.nodes.entry(after.node_name(node)).or_default() += 1;
                     room.count += 1;

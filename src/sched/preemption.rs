@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::configuration::Profile;
 use super::framework::{self, Prepared, Subject};
-use super::node_info::{NodeInfo, PodEntry};
+use super::node_info::PodEntry;
 use super::snapshot::{NodeId, Snapshot};
 use super::surroundings::Budget;
 use super::verdict::{Code, Plugin, Reason, Refusal, summary};
@@ -81,6 +81,7 @@ pub fn preempt(
     refusals: &[Option<Refusal>],
 ) -> Preemption {
     let mut preemption = Preemption::default();
+    let mut prepared = prepared.clone();
     let is_potential = |refusal: &Refusal| refusal.code == Code::Unschedulable;
     preemption.potential = refusals
         .iter()
@@ -95,10 +96,7 @@ pub fn preempt(
         return preemption;
     }
     for &id in &preemption.potential {
-        let Some(node) = snapshot.node(id) else {
-            continue;
-        };
-        match select_victims(snapshot, profile, subject, prepared, node) {
+        match select_victims(snapshot, profile, subject, &mut prepared, id) {
             Ok((victims, violations)) => preemption.candidates.push(Candidate {
                 node: id,
                 victims,
@@ -107,7 +105,10 @@ pub fn preempt(
             Err(refusal) => preemption.rejected.push((id, refusal)),
         }
     }
-    preemption.best = best(&preemption.candidates);
+    preemption.best = best(preemption.candidates.iter().collect())
+        .into_iter()
+        .map(|candidate| candidate.node)
+        .collect();
     preemption.outcome = if preemption.best.is_empty() {
         let text = failure(snapshot.node_count(), &preemption.rejected);
         PreemptionOutcome::Unschedulable(text)
@@ -142,35 +143,45 @@ fn ineligible(
     if refusal.is_some_and(|refusal| refusal.code == Code::UnschedulableAndUnresolvable) {
         return None;
     }
+    has_leaving_pod(snapshot, subject, id).then_some(TERMINATING)
+}
+
+/// Whether a victim of an earlier preemption is still leaving the node.
+pub fn has_leaving_pod(snapshot: &Snapshot, subject: &Subject, node: NodeId) -> bool {
     let is_leaving = |entry: &PodEntry| {
         entry.priority() < subject.priority() && entry.is_terminating() && entry.preempted
     };
-    let leaving = snapshot.node(id)?.pods.iter().any(is_leaving);
-    leaving.then_some(TERMINATING)
+    snapshot
+        .node(node)
+        .is_some_and(|node| node.pods.iter().any(is_leaving))
 }
 
-/// The victims on one node in order of importance, and how many of them violate a budget.
+/// The victims on one node in order of importance, and how many of them violate a budget. What is
+/// prepared is changed on the way and restored at the end.
 pub fn select_victims(
     snapshot: &Snapshot,
     profile: &Profile,
     subject: &Subject,
-    prepared: &Prepared,
-    node: &NodeInfo,
+    prepared: &mut Prepared,
+    id: NodeId,
 ) -> Result<(Vec<PodEntry>, usize), Refusal> {
+    let none = || Refusal::unresolvable(Plugin::Framework, NO_VICTIMS);
+    let node = snapshot.node(id).ok_or_else(none)?;
     let is_lower = |entry: &&PodEntry| entry.priority() < subject.priority();
     let mut lower: Vec<PodEntry> = node.pods.iter().filter(is_lower).cloned().collect();
     if lower.is_empty() {
-        return Err(Refusal::unresolvable(Plugin::Framework, NO_VICTIMS));
+        return Err(none());
     }
-    let mut prepared = prepared.clone();
     let mut emptier = node.clone();
     for entry in &lower {
         emptier.remove(entry.key());
         prepared.shift(subject, entry, node, -1);
     }
-    if let Some(refusal) =
-        framework::filter_with_nominated(snapshot, profile, subject, &prepared, &emptier)
-    {
+    let refusal = framework::filter_with_nominated(snapshot, profile, subject, prepared, &emptier);
+    if let Some(refusal) = refusal {
+        for entry in &lower {
+            prepared.shift(subject, entry, node, 1);
+        }
         return Err(refusal);
     }
     lower.sort_by_key(importance);
@@ -182,13 +193,16 @@ pub fn select_victims(
         emptier.add(entry.clone());
         prepared.shift(subject, entry, node, 1);
         let refusal =
-            framework::filter_with_nominated(snapshot, profile, subject, &prepared, &emptier);
+            framework::filter_with_nominated(snapshot, profile, subject, prepared, &emptier);
         if refusal.is_some() {
             emptier.remove(entry.key());
             prepared.shift(subject, entry, node, -1);
             victims.push(entry.clone());
             violations += usize::from(index < violating_count);
         }
+    }
+    for entry in &victims {
+        prepared.shift(subject, entry, node, 1);
     }
     victims.sort_by_key(importance);
     Ok((victims, violations))
@@ -237,8 +251,7 @@ fn protects(budget: &Budget, entry: &PodEntry) -> bool {
 }
 
 /// Upstream's five criteria in order; each keeps the candidates that are best by it.
-fn best(candidates: &[Candidate]) -> Vec<NodeId> {
-    let mut left: Vec<&Candidate> = candidates.iter().collect();
+pub fn best(mut left: Vec<&Candidate>) -> Vec<&Candidate> {
     keep_min(&mut left, |candidate| candidate.violations);
     keep_min(&mut left, |candidate| {
         candidate
@@ -261,7 +274,7 @@ fn best(candidates: &[Candidate]) -> Vec<NodeId> {
             .min();
         Reverse(longest)
     });
-    left.into_iter().map(|candidate| candidate.node).collect()
+    left
 }
 
 fn keep_min<K: Ord>(left: &mut Vec<&Candidate>, key: impl Fn(&Candidate) -> K) {

@@ -1,21 +1,21 @@
 //! The scheduler as the control plane runs it: an incremental snapshot, the queue, one decision at a
 //! time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::FxHashMap;
 
 use super::configuration::Configuration;
 use super::cycle::{Cycle, CycleOutcome, Nomination, Victim};
-use super::explain::{Decision, decide};
-use super::framework::Subject;
+use super::fast::{Fast, Fate, Preempting, RefusedPod};
+use super::framework::{self, Subject};
 use super::hints;
-use super::placement::pick;
+use super::plugins::volume_binding::waiting_claims;
 use super::preemption::PreemptionOutcome;
 use super::queue::{Queue, QueuedPod};
 use super::snapshot::{NodeId, Snapshot};
-use super::verdict::Plugin;
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
 use crate::stdx::rng::Stream;
 
@@ -28,7 +28,10 @@ pub struct Scheduler {
     snapshot: Snapshot,
     queue: Queue,
     /// Pods that were assigned and are not seen bound yet.
-    assumed: BTreeMap<ObjectKey, Assumed>,
+    assumed: FxHashMap<ObjectKey, Assumed>,
+    /// In the order of time; entries of pods that were bound meanwhile are skipped.
+    expiries: VecDeque<(Timestamp, ObjectKey)>,
+    fast: Fast,
     ties: Stream,
     is_synced: bool,
 }
@@ -45,7 +48,9 @@ impl Scheduler {
         Self {
             snapshot: Snapshot::new(configuration),
             queue: Queue::default(),
-            assumed: BTreeMap::new(),
+            assumed: FxHashMap::default(),
+            expiries: VecDeque::new(),
+            fast: Fast::default(),
             ties: Stream::new(seed, "scheduler"),
             is_synced: false,
         }
@@ -115,6 +120,7 @@ impl Scheduler {
         let configuration = self.snapshot.configuration().clone();
         self.snapshot = Snapshot::with(cluster, configuration);
         self.queue = Queue::default();
+        self.fast = Fast::default();
         for pod in cluster.pods() {
             if self.wants(pod) {
                 self.queue.insert(pod);
@@ -143,11 +149,18 @@ impl Scheduler {
     }
 
     fn schedule(&mut self, pod: QueuedPod, subject: &Subject, now: Timestamp) -> Cycle {
-        let decision = decide(&self.snapshot, subject);
         let scheduler = self.snapshot.profile(&subject.object).scheduler.clone();
-        let outcome = match pick(&decision.best, self.tie(&decision.best)) {
-            Some(node) => self.assign(subject, node, now),
-            None => self.refuse(pod, subject, decision),
+        let fate = match self.promised(subject) {
+            Some(node) => Fate::Node(node),
+            None => {
+                let seed = self.ties.next_u64();
+                self.fast
+                    .decide(&self.snapshot, subject, seed, Preempting::Yes)
+            }
+        };
+        let outcome = match fate {
+            Fate::Node(node) => self.assign(subject, node, now),
+            Fate::Refused(refused) => self.refuse(pod, subject, *refused),
         };
         Cycle {
             pod: subject.object.key.clone(),
@@ -157,12 +170,15 @@ impl Scheduler {
         }
     }
 
-    fn tie(&mut self, best: &[NodeId]) -> u64 {
-        if best.len() > 1 {
-            self.ties.next_u64()
-        } else {
-            0
-        }
+    /// The node that preemption made free for the pod is tried before all others.
+    fn promised(&self, subject: &Subject) -> Option<NodeId> {
+        let id = self.snapshot.node_id(subject.nominated_node.as_ref()?)?;
+        let profile = self.snapshot.profile(&subject.object);
+        let prepared = framework::prepare(&self.snapshot, profile, subject).ok()?;
+        let node = self.snapshot.node(id)?;
+        framework::verdict(&self.snapshot, profile, subject, &prepared, node)
+            .is_none()
+            .then_some(id)
     }
 
     fn assign(&mut self, subject: &Subject, node: NodeId, now: Timestamp) -> CycleOutcome {
@@ -172,45 +188,33 @@ impl Scheduler {
         let until = now
             .saturating_add(SignedDuration::from_secs(ASSUMED_MAX_S))
             .unwrap_or(Timestamp::MAX);
-        self.assumed.insert(
-            subject.object.key.clone(),
-            Assumed {
-                node: name.clone(),
-                until,
-            },
-        );
+        let assumed = Assumed {
+            node: name.clone(),
+            until,
+        };
+        self.assumed.insert(subject.object.key.clone(), assumed);
+        self.expiries.push_back((until, subject.object.key.clone()));
         CycleOutcome::Assigned {
-            claims: super::plugins::volume_binding::waiting_claims(&self.snapshot, subject),
+            claims: waiting_claims(&self.snapshot, subject),
             node: name,
         }
     }
 
-    fn refuse(&mut self, pod: QueuedPod, subject: &Subject, decision: Decision) -> CycleOutcome {
-        let rejected_by = decision.rejection.iter().map(|entry| entry.refusal.plugin);
-        let refused_by: BTreeSet<Plugin> = decision
-            .refusals
-            .iter()
-            .flatten()
-            .map(|refusal| refusal.plugin)
-            .chain(rejected_by)
-            .collect();
-        let message: Arc<str> = decision.message.into();
-        let preemption = &decision.preemption;
+    fn refuse(&mut self, pod: QueuedPod, subject: &Subject, refused: RefusedPod) -> CycleOutcome {
+        let message: Arc<str> = refused.message.into();
         let mut victims = Vec::new();
-        let nomination = match pick(&preemption.best, self.tie(&preemption.best)) {
-            Some(node) => {
-                if let Some(candidate) = preemption.candidate(node) {
-                    victims.extend(candidate.victims.iter().map(|entry| Victim {
-                        pod: entry.object.key.clone(),
-                        uid: entry.object.uid.clone(),
-                    }));
-                }
-                let name = self.snapshot.node_name(node);
+        let nomination = match &refused.candidate {
+            Some(candidate) => {
+                victims.extend(candidate.victims.iter().map(|entry| Victim {
+                    pod: entry.object.key.clone(),
+                    uid: entry.object.uid.clone(),
+                }));
+                let name = self.snapshot.node_name(candidate.node);
                 self.snapshot.nominate(subject.entry(), &name);
                 Nomination::Set(name)
             }
-            None if preemption.ineligible.is_none()
-                && matches!(preemption.outcome, PreemptionOutcome::Unschedulable(_)) =>
+            None if !refused.ineligible
+                && matches!(refused.preemption, PreemptionOutcome::Unschedulable(_)) =>
             {
                 self.snapshot.withdraw_nomination(&subject.object.key);
                 Nomination::Clear
@@ -218,13 +222,13 @@ impl Scheduler {
             None => Nomination::Keep,
         };
         self.queue.park(QueuedPod {
-            refused_by: refused_by.clone(),
+            refused_by: refused.refused_by.clone(),
             message: Arc::clone(&message),
             ..pod
         });
         CycleOutcome::Unschedulable {
             message,
-            refused_by: refused_by.into_iter().collect(),
+            refused_by: refused.refused_by.into_iter().collect(),
             nomination,
             victims,
         }
@@ -232,13 +236,12 @@ impl Scheduler {
 
     /// Gives up on bindings that were never seen, and tries those pods again.
     fn expire_assumed(&mut self, cluster: &Cluster, now: Timestamp) {
-        let expired: Vec<ObjectKey> = self
-            .assumed
-            .iter()
-            .filter(|(_, assumed)| assumed.until <= now)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in expired {
+        while let Some((until, key)) = self.expiries.pop_front_if(|(until, _)| *until <= now) {
+            // Bound meanwhile, or assigned anew.
+            let is_current = |assumed: &Assumed| assumed.until == until;
+            if !self.assumed.get(&key).is_some_and(is_current) {
+                continue;
+            }
             if let Some(assumed) = self.assumed.remove(&key)
                 && let Some(node) = self.snapshot.node_id(&assumed.node)
             {
@@ -256,7 +259,7 @@ impl Scheduler {
         if !self.is_synced {
             return Some(Timestamp::MIN);
         }
-        let expiry = self.assumed.values().map(|assumed| assumed.until).min();
+        let expiry = self.expiries.front().map(|(until, _)| *until);
         self.queue.next_wake().into_iter().chain(expiry).min()
     }
 

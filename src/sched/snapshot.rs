@@ -11,11 +11,12 @@ use rustc_hash::FxHashMap;
 
 use super::configuration::{Configuration, Profile};
 use super::framework::Subject;
+use super::log::{Event, Log};
 use super::node_info::{NodeInfo, PodEntry};
 use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
 use super::template::{ReadPod, Reading, TemplateError, Templates};
-use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
+use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
 
 /// Index of a node within one snapshot; valid until a node is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,6 +44,19 @@ pub struct Snapshot {
     orphans: Arc<BTreeMap<Name, Vec<PodEntry>>>,
     /// Pending pods by the node that preemption promised them.
     nominated: Arc<BTreeMap<Name, Vec<PodEntry>>>,
+    log: Log,
+    generations: Generations,
+}
+
+/// Counters of changes that are not in the log; equal numbers mean nothing changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Generations {
+    /// Nodes came, went, or changed their labels, taints, cordon or images.
+    pub places: u64,
+    /// Namespaces, services or controllers changed.
+    pub selectors: u64,
+    /// Disruption budgets changed.
+    pub budgets: u64,
 }
 
 impl Default for Snapshot {
@@ -63,6 +77,8 @@ impl Snapshot {
             images: Arc::default(),
             orphans: Arc::default(),
             nominated: Arc::default(),
+            log: Log::default(),
+            generations: Generations::default(),
         }
     }
 
@@ -94,6 +110,9 @@ impl Snapshot {
         let resource = &object.key.resource;
         let deleted = change.kind == ChangeKind::Deleted;
         if *resource == resources::PODS {
+            if !deleted && self.replace_in_place(object) {
+                return;
+            }
             if let Some(previous) = &change.previous {
                 self.remove_pod(previous);
             }
@@ -109,6 +128,11 @@ impl Snapshot {
                 self.insert_node(object);
             }
         } else if WATCHED.contains(resource) {
+            if *resource == resources::POD_DISRUPTION_BUDGETS {
+                self.generations.budgets += 1;
+            } else if is_selecting(resource) {
+                self.generations.selectors += 1;
+            }
             let surroundings = Arc::make_mut(&mut self.surroundings);
             if deleted {
                 surroundings.remove(object);
@@ -116,6 +140,14 @@ impl Snapshot {
                 surroundings.insert(object);
             }
         }
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn generations(&self) -> Generations {
+        self.generations
     }
 
     pub fn configuration(&self) -> &Configuration {
@@ -169,6 +201,11 @@ impl Snapshot {
         self.nominated.get(node).into_iter().flatten()
     }
 
+    /// All of them, by node.
+    pub fn nominated(&self) -> impl Iterator<Item = (&Name, &Vec<PodEntry>)> {
+        self.nominated.iter()
+    }
+
     pub fn has_nominated(&self) -> bool {
         !self.nominated.is_empty()
     }
@@ -213,18 +250,20 @@ impl Snapshot {
 
     /// Puts a pod on a node in thought.
     pub fn assume(&mut self, entry: PodEntry, node: NodeId) {
-        if let Some(node) = self.nodes.get_mut(node.index()) {
-            let node = Arc::make_mut(node);
-            node.remove(entry.key());
-            node.add(entry);
+        self.forget(&entry.object.key, node);
+        if let Some(info) = self.nodes.get_mut(node.index()) {
+            self.log.push(pod_event(&entry, node, 1));
+            Arc::make_mut(info).add(entry);
         }
     }
 
     /// Takes a pod off a node.
     pub fn forget(&mut self, pod: &ObjectKey, node: NodeId) -> Option<PodEntry> {
-        let node = self.nodes.get_mut(node.index())?;
-        node.find(pod)?;
-        Arc::make_mut(node).remove(pod)
+        let info = self.nodes.get_mut(node.index())?;
+        let place = info.find(pod)?;
+        let entry = Arc::make_mut(info).remove_at(place);
+        self.log.push(pod_event(&entry, node, -1));
+        Some(entry)
     }
 
     /// Records that preemption made room for a pod, before the API server says so.
@@ -251,11 +290,16 @@ impl Snapshot {
                 return;
             }
             let images_differ = known.images != node.images;
+            if images_differ || !known.is_same_place(&node) {
+                self.generations.places += 1;
+            }
+            self.log.push(Event::Node(id));
             let known = Arc::make_mut(known);
             std::mem::swap(&mut known.pods, &mut node.pods);
             node.requested = std::mem::take(&mut known.requested);
             node.scored = known.scored;
             node.pods_with_affinity = known.pods_with_affinity;
+            node.version = known.version + 1;
             if images_differ {
                 count_images(&mut self.images, &known.images, &node.images);
             }
@@ -267,6 +311,7 @@ impl Snapshot {
                 node.add(entry);
             }
         }
+        self.generations.places += 1;
         count_images(&mut self.images, &[], &node.images);
         Arc::make_mut(&mut self.ids).insert(node.name.clone(), NodeId::of(self.nodes.len()));
         self.nodes.push(Arc::new(node));
@@ -278,6 +323,7 @@ impl Snapshot {
         let Some(id) = ids.remove(name) else {
             return Vec::new();
         };
+        self.generations.places += 1;
         let node = self.nodes.swap_remove(id.index());
         if let Some(moved) = self.nodes.get(id.index()) {
             ids.insert(moved.name.clone(), id);
@@ -316,6 +362,41 @@ impl Snapshot {
         }
     }
 
+    /// A bound pod whose new version the scheduler cannot tell from the old one, as most status
+    /// updates are.
+    fn replace_in_place(&mut self, object: &Arc<Object>) -> bool {
+        let Some(columns) = object.pod().filter(|pod| !pod.is_finished()) else {
+            return false;
+        };
+        let node = columns.node.as_ref().and_then(|name| self.node_id(name));
+        let Some(id) = node else {
+            return false;
+        };
+        let place = self.node(id).and_then(|info| info.find(&object.key));
+        let Some(place) = place else {
+            return false;
+        };
+        let Ok(read) = self.read(object) else {
+            return false;
+        };
+        let Some(info) = self.nodes.get_mut(id.index()) else {
+            return false;
+        };
+        let same = info.pods.get(place).is_some_and(|known| {
+            known.id == read.id
+                && known.preempted == read.preempted
+                && known.is_terminating() == object.is_terminating()
+        });
+        if same {
+            let info = Arc::make_mut(info);
+            info.version += 1;
+            if let Some(known) = info.pods.get_mut(place) {
+                known.object = Arc::clone(object);
+            }
+        }
+        same
+    }
+
     fn remove_pod(&mut self, object: &Object) {
         let Some(columns) = object.pod() else {
             return;
@@ -338,6 +419,27 @@ impl Snapshot {
     fn read(&mut self, pod: &Object) -> Result<ReadPod, TemplateError> {
         Templates::read(&mut self.templates, pod, Reading::Bound)
     }
+}
+
+fn pod_event(entry: &PodEntry, node: NodeId, delta: i8) -> Event {
+    Event::Pod {
+        node,
+        template: entry.id,
+        delta,
+        live: !entry.is_terminating(),
+    }
+}
+
+/// Whether objects of this type decide which pods select which.
+fn is_selecting(resource: &Resource) -> bool {
+    [
+        resources::NAMESPACES,
+        resources::SERVICES,
+        resources::REPLICATION_CONTROLLERS,
+        resources::REPLICA_SETS,
+        resources::STATEFUL_SETS,
+    ]
+    .contains(resource)
 }
 
 fn unnominate(nominated: &mut BTreeMap<Name, Vec<PodEntry>>, pod: &ObjectKey) {

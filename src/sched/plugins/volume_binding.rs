@@ -185,7 +185,8 @@ fn is_reachable(volume: &PersistentVolume, node: &NodeInfo) -> bool {
     volume.nodes.as_ref().is_none_or(|terms| {
         terms
             .iter()
-            .any(|term| term.matches(&node.name, &node.labels))
+            // Upstream matches labels alone here; a term about the node's name matches nothing.
+            .any(|term| term.matches(&Name::default(), &node.labels))
     })
 }
 

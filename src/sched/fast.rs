@@ -1,0 +1,371 @@
+//! Decisions from what was kept of earlier ones: identical to [`super::framework`]'s, at a cost that
+//! follows what changed and not the number of nodes.
+//!
+//! For every template an [`index::Index`] keeps all nodes sorted into buckets; the snapshot's log
+//! tells which nodes to look at again. Pods whose decision is not covered (claims, a node asked for
+//! by name, unusual profiles) go the reference way. Property tests hold the two together.
+
+mod column;
+mod counter;
+mod index;
+mod local;
+mod plan;
+mod preempt;
+mod weigh;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use self::index::{Columns, Index, Standing};
+use super::configuration::Profile;
+use super::explain::{Decision, decide};
+use super::framework::{self, Subject};
+use super::node_info::PodEntry;
+use super::placement::pick;
+use super::plugins::node_affinity;
+use super::preemption::{Candidate, PreemptionOutcome};
+use super::snapshot::{NodeId, Snapshot};
+use super::template::TemplateId;
+use super::verdict::{Plugin, Reason, Refusal, summary};
+
+/// Indexes kept at a time, by nodes times templates: about 40 bytes each.
+const KEPT_NODES_MAX: usize = 4_000_000;
+
+/// What becomes of a pod.
+#[derive(Clone, Debug)]
+pub enum Fate {
+    Node(NodeId),
+    Refused(Box<RefusedPod>),
+}
+
+#[derive(Clone, Debug)]
+pub struct RefusedPod {
+    /// kube-scheduler's text without preemption's part.
+    pub fit_message: String,
+    /// The whole text.
+    pub message: String,
+    pub refused_by: BTreeSet<Plugin>,
+    pub preemption: PreemptionOutcome,
+    /// Why the pod may not preempt.
+    pub ineligible: bool,
+    pub candidate: Option<Candidate>,
+}
+
+/// Whether a refused pod may look for victims.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Preempting {
+    Yes,
+    No,
+}
+
+/// The kept indexes. A clone starts empty: what is kept can always be computed anew.
+#[derive(Debug, Default)]
+pub struct Fast {
+    columns: Columns,
+    places: u64,
+    indexes: FxHashMap<IndexKey, Index>,
+    dry_runs: preempt::DryRuns,
+    tick: u64,
+}
+
+/// A template under a profile.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IndexKey {
+    template: TemplateId,
+    profile: usize,
+}
+
+impl Clone for Fast {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Fast {
+    /// Decides; the seed chooses among equally good nodes.
+    pub fn decide(
+        &mut self,
+        snapshot: &Snapshot,
+        subject: &Subject,
+        seed: u64,
+        preempting: Preempting,
+    ) -> Fate {
+        let profile = snapshot.profile(&subject.object);
+        if !is_covered(profile, subject) {
+            return reference(snapshot, subject, seed, preempting);
+        }
+        if let Ok(Some(names)) = node_affinity::pre_filter(&subject.template.spec) {
+            return self.among(snapshot, subject, &names, seed, preempting);
+        }
+        let key = self.catch_up(snapshot, profile, subject);
+        let Some(index) = self.indexes.get_mut(&key) else {
+            return reference(snapshot, subject, seed, preempting);
+        };
+        if snapshot.has_nominated() && !count_nominated(snapshot, profile, subject, index) {
+            return reference(snapshot, subject, seed, preempting);
+        }
+        if let Some(best) = index.best(profile) {
+            let number = seed.checked_rem(best.count as u64).unwrap_or(0);
+            let number = usize::try_from(number).unwrap_or(0);
+            if let Some(node) = index.pick(&best, number) {
+                return Fate::Node(node);
+            }
+        }
+        let index = &*index;
+        let mut refused = refusals(snapshot, profile, subject, index);
+        if preempting == Preempting::Yes && profile.preempts {
+            let mut run = preempt::Run {
+                snapshot,
+                profile,
+                subject,
+                index,
+                key,
+                seed,
+            };
+            run.preempt(&mut self.dry_runs, &mut refused);
+        }
+        Fate::Refused(Box::new(refused))
+    }
+
+    /// All best nodes, unsorted; for tests. `None`: the reference decides.
+    pub fn best(&mut self, snapshot: &Snapshot, subject: &Subject) -> Option<Vec<NodeId>> {
+        let profile = snapshot.profile(&subject.object);
+        if !is_covered(profile, subject)
+            || snapshot.has_nominated()
+            || !matches!(node_affinity::pre_filter(&subject.template.spec), Ok(None))
+        {
+            return None;
+        }
+        let key = self.catch_up(snapshot, profile, subject);
+        let index = self.indexes.get(&key)?;
+        Some(
+            index
+                .best(profile)
+                .map_or_else(Vec::new, |best| index.all(&best)),
+        )
+    }
+
+    /// Brings the template's index up to date, building it where needed.
+    fn catch_up(&mut self, snapshot: &Snapshot, profile: &Profile, subject: &Subject) -> IndexKey {
+        let places = snapshot.generations().places;
+        if self.places != places {
+            self.columns.clear();
+            self.indexes.clear();
+            self.dry_runs.clear();
+            self.places = places;
+        }
+        self.tick += 1;
+        let profiles = &snapshot.configuration().profiles;
+        let key = IndexKey {
+            template: subject.id,
+            profile: profiles
+                .iter()
+                .position(|entry| entry.scheduler == profile.scheduler)
+                .unwrap_or(0),
+        };
+        let tick = self.tick;
+        if let Some(index) = self.indexes.get_mut(&key) {
+            index.used = tick;
+            if index.catch_up(snapshot, profile, subject).is_ok() {
+                return key;
+            }
+            self.indexes.remove(&key);
+        }
+        self.evict(snapshot.node_count());
+        let mut index = Index::build(snapshot, profile, subject, &mut self.columns);
+        index.used = tick;
+        self.indexes.insert(key, index);
+        key
+    }
+
+    /// Drops the index that was not used for longest when there are too many.
+    fn evict(&mut self, node_count: usize) {
+        let count_max = (KEPT_NODES_MAX / node_count.max(1)).clamp(8, 4096);
+        if self.indexes.len() < count_max {
+            return;
+        }
+        let oldest = self
+            .indexes
+            .iter()
+            .min_by_key(|(key, index)| (index.used, **key))
+            .map(|(key, _)| *key);
+        if let Some(key) = oldest {
+            self.indexes.remove(&key);
+            self.dry_runs.remove(&key);
+        }
+    }
+
+    /// A pod that can only go to certain nodes, as pods of daemon sets: only those are looked at.
+    fn among(
+        &mut self,
+        snapshot: &Snapshot,
+        subject: &Subject,
+        names: &BTreeSet<crate::k8s::Name>,
+        seed: u64,
+        preempting: Preempting,
+    ) -> Fate {
+        let profile = snapshot.profile(&subject.object);
+        let Ok(prepared) = framework::prepare(snapshot, profile, subject) else {
+            return reference(snapshot, subject, seed, preempting);
+        };
+        let is_feasible = |id: &NodeId| {
+            snapshot.node(*id).is_some_and(|node| {
+                framework::verdict(snapshot, profile, subject, &prepared, node).is_none()
+            })
+        };
+        let feasible: Vec<NodeId> = names
+            .iter()
+            .filter_map(|name| snapshot.node_id(name))
+            .filter(is_feasible)
+            .collect();
+        let best = match feasible.as_slice() {
+            [] | [_] => feasible,
+            _ => framework::score(snapshot, profile, subject, &feasible).best(),
+        };
+        match pick(&best, seed) {
+            Some(node) => Fate::Node(node),
+            None => reference(snapshot, subject, seed, preempting),
+        }
+    }
+}
+
+/// Whether an index can say everything about such a pod under such a profile.
+fn is_covered(profile: &Profile, subject: &Subject) -> bool {
+    let default = Profile::named("");
+    let mut order = default.filters.iter();
+    let in_order = profile
+        .filters
+        .iter()
+        .all(|plugin| order.any(|known| known == plugin));
+    let spec = &subject.template.spec;
+    in_order
+        && profile.fit.ignored_resources.is_empty()
+        && profile.fit.ignored_resource_groups.is_empty()
+        && spec.volumes.is_empty()
+        && subject.node_name.is_none()
+        && spec.requests.wanted.scalars.len() <= local::SCALARS_MAX
+}
+
+/// Refuses the nodes whose nominated pods would not leave room. False: the nominated pods bear on
+/// more than their own nodes.
+fn count_nominated(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    subject: &Subject,
+    index: &mut Index,
+) -> bool {
+    let counts = |entry: &&PodEntry| {
+        entry.priority() >= subject.priority() && entry.object.key != subject.object.key
+    };
+    let mut by_node: BTreeMap<NodeId, Vec<&PodEntry>> = BTreeMap::new();
+    for (name, entries) in snapshot.nominated() {
+        let Some(node) = snapshot.node_id(name) else {
+            continue;
+        };
+        let entries: Vec<&PodEntry> = entries.iter().filter(counts).collect();
+        if !entries.is_empty() {
+            by_node.insert(node, entries);
+        }
+    }
+    for (node, entries) in by_node {
+        let bears = |entry: &&PodEntry| {
+            let effects = index
+                .plan
+                .effects(profile, &subject.template, &entry.template);
+            // Pods that come in thought count for empty selectors too, see `HardSpread::shift`.
+            effects.iter().any(|effect| effect.role.filters())
+                || (entry.template.namespace == subject.template.namespace
+                    && index
+                        .plan
+                        .hard
+                        .iter()
+                        .any(|constraint| constraint.selects(&entry.template)))
+        };
+        if entries.iter().any(bears) {
+            return false;
+        }
+        let Some(info) = snapshot.node(node) else {
+            continue;
+        };
+        let mut fuller = info.clone();
+        for entry in entries {
+            fuller.add(entry.clone());
+        }
+        if let Some(out) = local::out(profile, &subject.template.spec, &fuller) {
+            index.refuse_once(node, out);
+        }
+    }
+    true
+}
+
+/// The summary of refusals over all nodes.
+fn refusals(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    subject: &Subject,
+    index: &Index,
+) -> RefusedPod {
+    let wanted = &subject.template.spec.requests.wanted;
+    let mut outs: FxHashMap<local::Out, usize> = FxHashMap::default();
+    for standing in &index.standings {
+        if let Standing::Out(out) = standing {
+            *outs.entry(*out).or_default() += 1;
+        }
+    }
+    let mut refusals: Vec<(Refusal, usize)> = Vec::new();
+    let sorted: BTreeMap<local::Out, usize> = outs.into_iter().collect();
+    for (out, count) in sorted {
+        refusals.push((out.refusal(wanted), count));
+    }
+    for bucket in index.buckets.iter().filter(|bucket| bucket.len > 0) {
+        if let Some(barrier) = index.barrier(profile, bucket) {
+            refusals.push((barrier.refusal(), bucket.len));
+        }
+    }
+    let reasons = refusals.iter().flat_map(|(refusal, count)| {
+        refusal
+            .reasons
+            .iter()
+            .flat_map(|reason: &Reason| std::iter::repeat_n(reason, *count))
+    });
+    let fit_message = summary(snapshot.node_count(), reasons);
+    RefusedPod {
+        message: fit_message.clone(),
+        fit_message,
+        refused_by: refusals.iter().map(|(refusal, _)| refusal.plugin).collect(),
+        preemption: PreemptionOutcome::NotTried,
+        ineligible: false,
+        candidate: None,
+    }
+}
+
+/// The reference's decision as a fate.
+fn reference(snapshot: &Snapshot, subject: &Subject, seed: u64, preempting: Preempting) -> Fate {
+    let decision: Decision = decide(snapshot, subject);
+    if let Some(node) = pick(&decision.best, seed) {
+        return Fate::Node(node);
+    }
+    let rejected_by = decision.rejection.iter().map(|entry| entry.refusal.plugin);
+    let refused_by = decision
+        .refusals
+        .iter()
+        .flatten()
+        .map(|refusal| refusal.plugin)
+        .chain(rejected_by)
+        .collect();
+    let candidate = match preempting {
+        Preempting::Yes => pick(&decision.preemption.best, seed)
+            .and_then(|node| decision.preemption.candidate(node))
+            .cloned(),
+        Preempting::No => None,
+    };
+    Fate::Refused(Box::new(RefusedPod {
+        fit_message: decision.fit_message,
+        message: decision.message,
+        refused_by,
+        ineligible: decision.preemption.ineligible.is_some(),
+        preemption: decision.preemption.outcome,
+        candidate,
+    }))
+}

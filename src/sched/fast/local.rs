@@ -1,0 +1,170 @@
+//! The part of a decision that depends on one node alone: its verdict as a number, and its score.
+
+use super::index::NodeFacts;
+use crate::k8s::resource_list::ResourceList;
+use crate::sched::configuration::Profile;
+use crate::sched::framework::Subject;
+use crate::sched::node_info::NodeInfo;
+use crate::sched::plugins::{
+    node_affinity, node_ports, node_resources_balanced_allocation, node_resources_fit,
+    node_unschedulable, taint_toleration,
+};
+use crate::sched::spec::PodSpec;
+use crate::sched::verdict::{Code, Plugin, Reason, Refusal};
+
+/// Why a node is out: a plugin and, for missing resources, one bit each.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Out(u64);
+
+const CORDONED: u64 = 1;
+const TAINTED: u64 = 2;
+const ELSEWHERE: u64 = 3;
+const PORTS: u64 = 4;
+const FIT: u64 = 5;
+/// The lowest bits hold the plugin, then: unresolvable, pods, cpu, memory, ephemeral storage,
+/// scalars in the order of the request.
+const KIND: u64 = 0xff;
+const UNRESOLVABLE: u64 = 1 << 8;
+const PODS: u64 = 1 << 9;
+const FIRST_RESOURCE: u32 = 10;
+/// More scalars than this in one pod need the reference path.
+pub const SCALARS_MAX: usize = 48;
+
+impl Out {
+    pub fn is_resolvable(self) -> bool {
+        matches!(self.0 & KIND, PORTS | FIT) && self.0 & UNRESOLVABLE == 0
+    }
+
+    pub fn refusal(self, wanted: &ResourceList) -> Refusal {
+        let node = |plugin, reason: &'static str| Refusal::unresolvable(plugin, reason);
+        match self.0 & KIND {
+            CORDONED => node(Plugin::NodeUnschedulable, node_unschedulable::REASON),
+            TAINTED => node(Plugin::TaintToleration, taint_toleration::REASON),
+            ELSEWHERE => node(Plugin::NodeAffinity, node_affinity::REASON),
+            PORTS => Refusal::resolvable(Plugin::NodePorts, node_ports::REASON),
+            _ => self.fit(wanted),
+        }
+    }
+
+    fn fit(self, wanted: &ResourceList) -> Refusal {
+        let names = ["cpu", "memory", "ephemeral-storage"]
+            .into_iter()
+            .chain(wanted.scalars.iter().map(|(name, _)| name.as_str()));
+        let mut reasons: Vec<Reason> = Vec::new();
+        if self.0 & PODS != 0 {
+            reasons.push(node_resources_fit::TOO_MANY_PODS.into());
+        }
+        for (bit, name) in (FIRST_RESOURCE..).zip(names) {
+            if self.0 & (1 << bit) != 0 {
+                reasons.push(format!("Insufficient {name}").into());
+            }
+        }
+        Refusal {
+            plugin: Plugin::NodeResourcesFit,
+            code: if self.0 & UNRESOLVABLE == 0 {
+                Code::Unschedulable
+            } else {
+                Code::UnschedulableAndUnresolvable
+            },
+            reasons,
+        }
+    }
+}
+
+/// What depends on the node's place alone: verdicts of labels, taints and cordon, and raw scores.
+pub fn facts(profile: &Profile, spec: &PodSpec, node: &NodeInfo, image_score: i64) -> NodeFacts {
+    let has = |plugin| profile.filters_with(plugin);
+    let out = if has(Plugin::NodeUnschedulable)
+        && node_unschedulable::filter(&spec.tolerations, node).is_some()
+    {
+        Some(Out(CORDONED))
+    } else if has(Plugin::TaintToleration)
+        && taint_toleration::filter(&spec.tolerations, &node.taints).is_some()
+    {
+        Some(Out(TAINTED))
+    } else if has(Plugin::NodeAffinity) && !node_affinity::matches(spec, node) {
+        Some(Out(ELSEWHERE))
+    } else {
+        None
+    };
+    NodeFacts {
+        out,
+        taints: taint_toleration::score(&spec.tolerations, &node.taints),
+        affinity: node_affinity::score(spec, node),
+        images: image_score,
+    }
+}
+
+/// Ports and resources.
+pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo) -> Option<Out> {
+    if profile.filters_with(Plugin::NodePorts) && node_ports::filter(&spec.ports, node).is_some() {
+        return Some(Out(PORTS));
+    }
+    if !profile.filters_with(Plugin::NodeResourcesFit) {
+        return None;
+    }
+    let mut bits = 0;
+    if i64::try_from(node.pods.len()).unwrap_or(i64::MAX) >= node.pod_limit {
+        bits |= PODS;
+    }
+    let wanted = &spec.requests.wanted;
+    let has = &node.allocatable;
+    let used = &node.requested;
+    let mut check = |bit: u32, request: i64, used: i64, has: i64| {
+        if request > 0 && request > has.saturating_sub(used) {
+            bits |= 1 << bit;
+            if request > has {
+                bits |= UNRESOLVABLE;
+            }
+        }
+    };
+    check(
+        FIRST_RESOURCE,
+        wanted.cpu_milli,
+        used.cpu_milli,
+        has.cpu_milli,
+    );
+    check(
+        FIRST_RESOURCE + 1,
+        wanted.memory_bytes,
+        used.memory_bytes,
+        has.memory_bytes,
+    );
+    check(
+        FIRST_RESOURCE + 2,
+        wanted.ephemeral_storage_bytes,
+        used.ephemeral_storage_bytes,
+        has.ephemeral_storage_bytes,
+    );
+    for (bit, (name, request)) in (FIRST_RESOURCE + 3..).zip(&wanted.scalars) {
+        check(bit, *request, used.scalar(name), has.scalar(name));
+    }
+    (bits != 0).then_some(Out(bits | FIT))
+}
+
+/// Weights of the plugins whose scores depend on one node alone and need no normalisation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalWeights {
+    pub fit: i64,
+    pub balanced: i64,
+    pub images: i64,
+}
+
+pub fn score(
+    profile: &Profile,
+    weights: LocalWeights,
+    subject: &Subject,
+    node: &NodeInfo,
+    facts: &NodeFacts,
+) -> i64 {
+    let requests = &subject.template.spec.requests;
+    let mut total = weights.images * facts.images;
+    if weights.fit != 0 {
+        total += weights.fit * node_resources_fit::score(&profile.fit, requests, node);
+    }
+    if weights.balanced != 0 {
+        total += weights.balanced
+            * node_resources_balanced_allocation::score(&profile.balanced, &requests.wanted, node);
+    }
+    total
+}
