@@ -1,14 +1,19 @@
 //! What effects answer. Pages that start work of their own add variants here.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::k8s::{Object, ObjectKey, Uid};
+use crate::k8s::{Name, Object, ObjectKey, Uid};
 use crate::topology::Survey;
 
 use super::effect::LogOrder;
+use super::forecast::replicas::ReplicasForecast;
 use super::forecast::why_here::WhyHere;
+use super::pages::pulse::finding::Finding;
+use super::pages::queue::reasons::Reasons;
+use super::view::Target;
 
 #[derive(Debug)]
 pub enum Answer {
@@ -32,4 +37,19 @@ pub enum Answer {
     Survey(Arc<Survey>),
     /// Why the pod with this uid is where it is.
     WhyHere(Uid, WhyHere),
+    /// What another number of replicas would do; `None` where it cannot be told.
+    ReplicasForecast {
+        target: Target,
+        to: i64,
+        outcome: Option<Box<ReplicasForecast>>,
+    },
+    /// What the worst failure takes from each workload.
+    Losses(BTreeMap<ObjectKey, (Name, f64)>),
+    /// What is wrong, ranked.
+    Findings(Vec<Finding>),
+    /// Why a pod is where it is, or waits; the error says why that cannot be told.
+    Explained {
+        pod: Target,
+        outcome: Box<Result<Reasons, String>>,
+    },
 }

@@ -17,11 +17,11 @@ use super::view::View;
 /// The page of a view; `None` while a view is not built.
 pub fn create(view: View) -> Option<Box<dyn Page>> {
     match view {
+        View::Workloads => Some(Box::new(workloads::WorkloadsPage::default())),
         View::Pods => Some(Box::new(pods::PodsPage::default())),
         View::Bays => Some(Box::new(bays::Bays::default())),
         View::Pulse
         | View::Domains
-        | View::Workloads
         | View::Logs
         | View::Timeline
         | View::Queue

@@ -2,4 +2,5 @@
 //!
 //! In reading order: [`waiting`] (who waits, in upstream's words).
 
+pub mod reasons;
 pub mod waiting;

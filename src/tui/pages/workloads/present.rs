@@ -1,0 +1,141 @@
+//! The workloads view as widgets.
+
+use super::replicas::{Outcome, ReplicasEditor};
+use super::state::WorkloadsPage;
+use crate::k8s::status::Health;
+use crate::k8s::workload::Rollout;
+use crate::stdx::humanize::counted;
+use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
+use crate::tui::columns::{Shown, glyph, role};
+use crate::tui::page::Context;
+use crate::tui::screen::{Empty, Widget};
+use crate::tui::text::{Line, Role};
+
+pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
+    let empty = if page.table.filter().is_empty() {
+        Empty {
+            why: format!("no workloads in {}", context.scope.words()).into(),
+            press: "`bayplan apply -f FILE` brings some; :ns all shows every namespace".into(),
+        }
+    } else {
+        Empty {
+            why: format!(
+                "no workload matches `{}`; {} without it",
+                page.table.filter(),
+                page.table.unfiltered()
+            )
+            .into(),
+            press: "/ and enter with no text shows all again".into(),
+        }
+    };
+    Widget::Table(
+        page.table
+            .present(COLUMNS, context, empty, |row| below(page, row, context)),
+    )
+}
+
+/// The lines under a row: the number being typed, or how far a rollout is.
+fn below(page: &WorkloadsPage, row: &WorkloadRow, context: &Context) -> Vec<Line> {
+    if let Some(editor) = page
+        .editor
+        .as_ref()
+        .filter(|editor| editor.target == row.target())
+    {
+        return editor_lines(editor, context);
+    }
+    rollout_line(row).into_iter().collect()
+}
+
+fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
+    let mut first = Line::of("  replicas ", Role::Dim)
+        .with(editor.from.to_string(), Role::Text)
+        .with(" → ", Role::Dim)
+        .with(editor.typed(), Role::Strong)
+        .with("_", Role::Cursor);
+    let indent = " ".repeat(first.width().max(20) + 3);
+    first.push(" ".repeat(indent.len() - first.width()), Role::Text);
+    match &editor.outcome {
+        Outcome::Nothing => {
+            let text = if editor.number().is_some() {
+                "as it is now"
+            } else {
+                "type a number; the outcome is shown before anything is sent"
+            };
+            first.push(text, Role::Dim);
+            vec![first]
+        }
+        Outcome::Computing => {
+            first.push("computing where they would go", Role::Dim);
+            vec![first, Line::of(indent, Role::Text)]
+        }
+        Outcome::Unknown => {
+            first.push(
+                "the outcome cannot be told for this workload",
+                Role::Warning,
+            );
+            vec![first]
+        }
+        Outcome::Known(forecast) => {
+            let [pods, around] = forecast.lines();
+            let role = if forecast.is_bad() {
+                Role::Bad
+            } else {
+                Role::Good
+            };
+            first.push(pods, role);
+            let second = Line::of(indent, Role::Text)
+                .with(around, Role::Text)
+                .with("   enter", Role::Key)
+                .with(" go on to send", Role::Dim);
+            vec![first, second]
+        }
+    }
+}
+
+/// Cells of a rollout's bar.
+const BAR: i64 = 20;
+
+fn rollout_line(row: &WorkloadRow) -> Option<Line> {
+    let workload = &row.workload;
+    if !matches!(
+        workload.rollout,
+        Rollout::Updating { .. } | Rollout::Waiting { .. } | Rollout::Retiring { .. }
+    ) {
+        return None;
+    }
+    let (done, of) = workload.rollout.progress().unwrap_or((1, 1));
+    let filled = (done.max(0) * BAR).checked_div(of).unwrap_or(0).min(BAR);
+    let cells = |count: i64, glyph: &str| glyph.repeat(usize::try_from(count).unwrap_or(0));
+    Some(
+        Line::of("  ", Role::Text)
+            .with(cells(filled, "▓"), role(row.health))
+            .with(cells(BAR - filled, "░"), Role::Free)
+            .with(format!(" {}", workload.words()), role(row.health)),
+    )
+}
+
+/// How many, and how many of them are in which trouble.
+pub(super) fn status(page: &WorkloadsPage, _context: &Context) -> Line {
+    let records = page.table.records();
+    let mut line = Line::of(counted(records.len(), "workload", "workloads"), Role::Text);
+    if records.len() < page.table.unfiltered() {
+        line.push(format!(" of {}", page.table.unfiltered()), Role::Dim);
+    }
+    for (health, word) in [
+        (Health::Bad, "down or stuck"),
+        (Health::Partly, "partly"),
+        (Health::Waiting, "starting"),
+    ] {
+        let count = records.iter().filter(|row| row.health == health).count();
+        if count > 0 {
+            line.push(format!("  {} {count} {word}", glyph(health)), role(health));
+        }
+    }
+    if !page.table.marks().is_empty() {
+        line.push(
+            format!("  {} marked", page.table.marks().len()),
+            Role::Accent,
+        );
+    }
+    line
+}

@@ -1,0 +1,324 @@
+//! What the workloads view keeps, and what commands do to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::losses::{Losses, level_for, losses};
+use super::present;
+use super::replicas::{ReplicasEditor, Step};
+use crate::k8s::workload::{WORKLOADS, Workload, pods_of};
+use crate::k8s::{Object, Resource, Revision, Uid, resources};
+use crate::sched::Snapshot;
+use crate::tui::actions::Action;
+use crate::tui::answer::Answer;
+use crate::tui::columns::Shown;
+use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
+use crate::tui::command::Command;
+use crate::tui::effect::Effect;
+use crate::tui::forecast::replicas::forecast;
+use crate::tui::key::Chord;
+use crate::tui::notice::Notice;
+use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::travel::{note, travel};
+use crate::tui::screen::{Hint, Widget};
+use crate::tui::table::TableState;
+use crate::tui::text::Line;
+use crate::tui::view::{Opening, Place, Target, View};
+
+#[derive(Debug, Default)]
+pub struct WorkloadsPage {
+    pub(super) table: TableState<WorkloadRow>,
+    pub(super) editor: Option<ReplicasEditor>,
+    /// What each object says by itself, decoded once a revision.
+    read: BTreeMap<Uid, (Revision, Option<Workload>)>,
+    losses: Losses,
+    /// When the losses were asked for last, and of which state of the cache.
+    asked: Option<(Timestamp, u64)>,
+}
+
+/// Losses change with every pod that moves; nobody needs them more often than this.
+const LOSSES_EVERY: SignedDuration = SignedDuration::from_secs(2);
+
+impl WorkloadsPage {
+    fn row(&mut self, object: &Arc<Object>, context: &Context) -> Option<WorkloadRow> {
+        let known = self
+            .read
+            .get(&object.uid)
+            .filter(|(revision, _)| *revision == object.revision);
+        let read = if let Some((_, read)) = known {
+            read.clone()
+        } else {
+            let read = Workload::read(object).ok().flatten();
+            self.read
+                .insert(object.uid.clone(), (object.revision, read.clone()));
+            read
+        };
+        let mut workload = read?;
+        workload.observe(pods_of(context.cluster, object).into_iter());
+        Some(WorkloadRow {
+            object: Arc::clone(object),
+            health: workload.health(),
+            worst_loss: self.losses.get(&object.key).cloned(),
+            workload,
+        })
+    }
+
+    fn resettle(&mut self, context: &Context) {
+        let objects: Vec<Arc<Object>> = WORKLOADS
+            .iter()
+            .flat_map(|resource| context.cluster.list(resource))
+            // What is owned is its owner's detail.
+            .filter(|object| object.controller().is_none())
+            .filter(|object| context.scope.contains_key(&object.key))
+            .cloned()
+            .collect();
+        let mut rows: Vec<WorkloadRow> = objects
+            .iter()
+            .filter_map(|object| self.row(object, context))
+            .collect();
+        if self.read.len() > 2 * objects.len() + 100 {
+            let uids: std::collections::BTreeSet<&Uid> =
+                objects.iter().map(|object| &object.uid).collect();
+            self.read.retain(|uid, _| uids.contains(uid));
+        }
+        // Without a sort of the reader's own: trouble first, then by name.
+        rows.sort_by(|left, right| {
+            (
+                right.health.is_trouble(),
+                &left.object.key.namespace,
+                &left.object.key.name,
+            )
+                .cmp(&(
+                    left.health.is_trouble(),
+                    &right.object.key.namespace,
+                    &right.object.key.name,
+                ))
+        });
+        let height = usize::from(context.area.height.saturating_sub(1));
+        self.table.settle(rows, COLUMNS, height, context);
+    }
+
+    /// Asks for the worst losses again when something has changed since.
+    fn ask_losses(&mut self, context: &Context) -> Vec<Ask> {
+        let version = context.cache.version();
+        let due = self.asked.is_none_or(|(at, seen)| {
+            seen != version && context.now.duration_since(at) >= LOSSES_EVERY
+        });
+        if !due || context.cluster.count(&resources::NODES) == 0 {
+            return Vec::new();
+        }
+        self.asked = Some((context.now, version));
+        let cluster = context.cluster.clone();
+        vec![Ask::Effect(Effect::work(View::Workloads, move || {
+            Answer::Losses(losses(&cluster))
+        }))]
+    }
+
+    fn open_editor(&mut self) -> Vec<Ask> {
+        let Some(row) = self.table.selected() else {
+            return note("nothing is selected");
+        };
+        if !row.workload.scalable {
+            return note(format!(
+                "{} has no replicas to set: it runs {}",
+                row.object.name(),
+                match row.object.key.resource.plural.as_str() {
+                    "daemonsets" => "one pod on each matching node",
+                    "jobs" => "to completion",
+                    _ => "by a schedule",
+                }
+            ));
+        }
+        self.editor = Some(ReplicasEditor::new(row.target(), row.workload.desired));
+        Vec::new()
+    }
+
+    fn ask_forecast(&self, context: &Context) -> Vec<Ask> {
+        let Some(editor) = &self.editor else {
+            return Vec::new();
+        };
+        let Some(to) = editor.number().filter(|to| *to != editor.from) else {
+            return Vec::new();
+        };
+        let cluster = context.cluster.clone();
+        let target = editor.target.clone();
+        vec![Ask::Effect(Effect::work(View::Workloads, move || {
+            let snapshot = Snapshot::of(&cluster);
+            let level = level_for(&cluster);
+            let replicas = u32::try_from(to).unwrap_or(u32::MAX);
+            let outcome = forecast(&cluster, &snapshot, &target.key, replicas, level.as_ref());
+            Answer::ReplicasForecast {
+                target,
+                to,
+                outcome: outcome.map(Box::new),
+            }
+        }))]
+    }
+}
+
+impl Page for WorkloadsPage {
+    fn feeds(&self) -> Vec<Resource> {
+        let mut feeds = WORKLOADS.to_vec();
+        feeds.extend([
+            resources::POD_DISRUPTION_BUDGETS,
+            resources::RESOURCE_QUOTAS,
+            resources::HORIZONTAL_POD_AUTOSCALERS,
+            resources::CONTROLLER_REVISIONS,
+        ]);
+        feeds
+    }
+
+    fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
+        self.editor = None;
+        if let Some(uid) = &opening.select {
+            self.table.select(uid.clone());
+        }
+        if let Some(filter) = &opening.filter
+            && let Err(why) = self.table.set_filter(filter, COLUMNS)
+        {
+            return vec![Ask::Notice(Notice::warning(why))];
+        }
+        self.resettle(context);
+        self.ask_losses(context)
+    }
+
+    fn settle(&mut self, context: &Context) -> Vec<Ask> {
+        self.resettle(context);
+        let mut asks = self.ask_losses(context);
+        let dropped = self.table.take_dropped_marks();
+        if dropped > 0 {
+            asks.extend(note(format!(
+                "{dropped} marks dropped: the filter hides their rows"
+            )));
+        }
+        asks
+    }
+
+    fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        match command {
+            Command::Enter => {
+                let of = self.selection(context);
+                return vec![Ask::Go(Place {
+                    view: View::Pods,
+                    with: Opening {
+                        of,
+                        ..Opening::default()
+                    },
+                })];
+            }
+            Command::Replicas(None) if !context.read_only => return self.open_editor(),
+            _ => {}
+        }
+        let targets = self.selection(context);
+        if let Some(asks) = travel(command, &targets, context) {
+            return asks;
+        }
+        match self.table.command(command, COLUMNS) {
+            Ok(true) => {
+                self.resettle(context);
+                Vec::new()
+            }
+            Ok(false) => Vec::new(),
+            Err(why) => vec![Ask::Notice(Notice::warning(why))],
+        }
+    }
+
+    fn input(&mut self, chord: Chord, context: &Context) -> Option<Vec<Ask>> {
+        let editor = self.editor.as_mut()?;
+        match editor.key(chord) {
+            Step::Changed => Some(self.ask_forecast(context)),
+            Step::Unchanged => Some(Vec::new()),
+            Step::Leave => {
+                self.editor = None;
+                Some(Vec::new())
+            }
+            Step::Send(to) => {
+                let target = editor.target.clone();
+                self.editor = None;
+                let action = context
+                    .cluster
+                    .get(&target.key)
+                    .filter(|object| object.uid == target.uid)
+                    .and_then(|object| Action::scale(object, to));
+                Some(match action {
+                    Some(action) => vec![Ask::Propose(Box::new(action))],
+                    None => vec![Ask::Notice(Notice::warning(format!(
+                        "{} is gone; nothing was sent",
+                        target.path()
+                    )))],
+                })
+            }
+        }
+    }
+
+    fn back(&mut self, _context: &Context) -> bool {
+        self.editor.take().is_some()
+    }
+
+    fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
+        match answer {
+            Answer::ReplicasForecast {
+                target,
+                to,
+                outcome,
+            } => {
+                if let Some(editor) = &mut self.editor {
+                    editor.answer(&target, to, outcome);
+                }
+            }
+            Answer::Losses(losses) => {
+                self.losses = losses;
+                self.resettle(context);
+            }
+            _ => {}
+        }
+        Vec::new()
+    }
+
+    fn present(&self, context: &Context) -> Widget {
+        present::present(self, context)
+    }
+
+    fn selection(&self, _context: &Context) -> Vec<Target> {
+        self.table.meant().into_iter().map(Shown::target).collect()
+    }
+
+    fn filter(&self) -> Option<&str> {
+        Some(self.table.filter())
+    }
+
+    fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
+        self.table.set_filter(text, COLUMNS)?;
+        self.resettle(context);
+        Ok(())
+    }
+
+    fn hints(&self) -> Option<Vec<Hint>> {
+        let hint = |keys: &str, does: &str| Hint {
+            keys: keys.to_owned(),
+            does: does.to_owned(),
+        };
+        self.editor.is_some().then(|| {
+            vec![
+                hint("0-9", "replicas"),
+                hint("+ -", "one more, one less"),
+                hint("enter", "go on to send"),
+                hint("esc", "leave"),
+            ]
+        })
+    }
+
+    fn status(&self, context: &Context) -> Line {
+        present::status(self, context)
+    }
+
+    fn next_wake(&self, context: &Context) -> Option<Timestamp> {
+        context.now.checked_add(SignedDuration::from_secs(1)).ok()
+    }
+
+    fn view(&self) -> View {
+        View::Workloads
+    }
+}
