@@ -14,7 +14,10 @@ mod claim;
 #[expect(dead_code, reason = "the job controller uses the rest")]
 mod condition;
 mod field;
-#[expect(dead_code, reason = "the controllers that are being written use the rest")]
+#[expect(
+    dead_code,
+    reason = "the controllers that are being written use the rest"
+)]
 mod kind;
 mod naming;
 mod pod;
