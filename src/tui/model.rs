@@ -25,6 +25,10 @@ use super::view::{Place, Scope, View};
 pub const PLACES_MAX: usize = 100;
 pub const HISTORY_MAX: usize = 500;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the whole console, not states of one machine"
+)]
 pub struct Model {
     pub identity: Identity,
     pub cache: Cache,

@@ -271,7 +271,7 @@ fn typed_line(state: &LineState) -> (Line, Option<u16>) {
 }
 
 fn hints(model: &Model) -> Vec<Hint> {
-    if let Some(hints) = model.page().and_then(|page| page.hints()) {
+    if let Some(hints) = model.page().and_then(super::page::Page::hints) {
         return hints;
     }
     let mut hints: Vec<Hint> = table::entries(model.view(), model.read_only())

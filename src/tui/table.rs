@@ -13,7 +13,7 @@ use crate::k8s::quantity::Quantity;
 use crate::k8s::{Name, Uid};
 
 use super::command::Motion;
-use super::filter::{Filter, Filterable, contains};
+use super::filter::{Filter, Filterable};
 use super::page::Context;
 use super::screen::{Align, Cell, ColumnHead, Empty, Sorted, Table, TableLine, TableRow};
 
@@ -451,24 +451,29 @@ impl<T: Record> TableState<T> {
     /// Sorts by the named column, or by the next one; settle again afterwards.
     pub fn sort_by(&mut self, name: Option<&str>, columns: &[Column<T>]) -> Result<(), String> {
         let shown = |column: &Column<T>| self.wide || !column.wide;
-        let index = match name.filter(|name| !name.is_empty()) {
-            Some(name) => columns
-                .iter()
-                .position(|column| contains(column.title, &name.to_lowercase()))
+        let index = if let Some(name) = name.filter(|name| !name.is_empty()) {
+            let wanted = name.to_lowercase();
+            let titled = |test: &dyn Fn(&str) -> bool| {
+                columns
+                    .iter()
+                    .position(|column| test(&column.title.to_lowercase()))
+            };
+            titled(&|title| title == wanted)
+                .or_else(|| titled(&|title| title.starts_with(&wanted)))
+                .or_else(|| titled(&|title| title.contains(&wanted)))
                 .ok_or_else(|| {
                     let known: Vec<_> = columns.iter().map(|column| column.title).collect();
                     format!(
                         "no column `{name}`; there are {}",
                         known.join(", ").to_lowercase()
                     )
-                })?,
-            None => {
-                let after = self.sort.map_or(0, |(index, _)| index + 1);
-                (after..columns.len())
-                    .chain(0..after)
-                    .find(|index| columns.get(*index).is_some_and(shown))
-                    .unwrap_or(0)
-            }
+                })?
+        } else {
+            let after = self.sort.map_or(0, |(index, _)| index + 1);
+            (after..columns.len())
+                .chain(0..after)
+                .find(|index| columns.get(*index).is_some_and(shown))
+                .unwrap_or(0)
         };
         let numeric = columns
             .get(index)

@@ -228,7 +228,7 @@ fn indexed(red: u8, green: u8, blue: u8) -> u8 {
 }
 
 fn distance(one: (u8, u8, u8), other: (u8, u8, u8)) -> u32 {
-    let square = |a: u8, b: u8| u32::from(a.abs_diff(b)).pow(2);
+    let square = |near: u8, far: u8| u32::from(near.abs_diff(far)).pow(2);
     square(one.0, other.0) + square(one.1, other.1) + square(one.2, other.2)
 }
 

@@ -145,7 +145,7 @@ pub(super) fn carry_out(
 ) {
     for ask in asks {
         match ask {
-            Ask::Go(place) => command::go(model, place, now, effects),
+            Ask::Go(place) => command::go(model, &place, now, effects),
             Ask::Notice(notice) => tell(model, notice, now),
             Ask::Propose(action) => propose::open(model, &action, now),
             Ask::Menu { title, choices } => command::menu(model, title, choices),

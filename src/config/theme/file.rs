@@ -126,16 +126,13 @@ impl Reader<'_> {
 
     fn theme(&mut self, map: &serde_yaml::Mapping, theme: &mut Theme) {
         if let Some(base) = map.get("base").and_then(serde_yaml::Value::as_str) {
-            match built_in(base) {
-                Some((base, _)) => {
-                    theme.looks = base.looks;
-                    theme.background = base.background;
-                }
-                None => {
-                    let known = names().collect::<Vec<_>>().join(", ");
-                    let line = self.line_of("base");
-                    self.note(line, format!("no theme `{base}`; there are {known}"));
-                }
+            if let Some((base, _)) = built_in(base) {
+                theme.looks = base.looks;
+                theme.background = base.background;
+            } else {
+                let known = names().collect::<Vec<_>>().join(", ");
+                let line = self.line_of("base");
+                self.note(line, format!("no theme `{base}`; there are {known}"));
             }
         }
         if let Some(palette) = map.get("palette").and_then(serde_yaml::Value::as_mapping) {

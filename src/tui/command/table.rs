@@ -496,6 +496,10 @@ const PROGRAM: &[Entry] = &[
     program("mouse", &["M"], "mouse on or off", || Command::ToggleMouse),
 ];
 
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "every constructor with an argument has this type"
+)]
 fn namespaces(text: &str) -> Result<Command, String> {
     use crate::tui::view::Scope;
     let names: Vec<&str> = text

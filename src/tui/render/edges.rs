@@ -79,7 +79,7 @@ pub fn tabs(tabs: &[Tab], palette: &Palette, area: Rect, buffer: &mut Buffer) {
             tab.name.clone()
         };
         line.push(name, role);
-        line.push(if roomy { " " } else { " " }, Role::Text);
+        line.push(" ", Role::Text);
     }
     put(buffer, palette, area, &line, None);
 }

@@ -277,12 +277,8 @@ fn confirm(
         Role::Accent
     };
     let inside = panel(&value.title, palette, area, role, buffer);
-    let mut y = inside.y;
     let bottom = inside.bottom().saturating_sub(2 + typed);
-    for line in &value.lines {
-        if y >= bottom {
-            break;
-        }
+    for (line, y) in value.lines.iter().zip(inside.y..bottom) {
         put(
             buffer,
             palette,
@@ -294,7 +290,6 @@ fn confirm(
             line,
             Some(Role::Panel),
         );
-        y += 1;
     }
     let mut caret = None;
     if let Some((name, input)) = &value.typed {

@@ -132,8 +132,13 @@ pub fn extents(extents: impl Iterator<Item = Extent> + Clone, room: u16) -> Vec<
     };
     let taken: u32 = extents.clone().filter_map(fixed).map(u32::from).sum();
     let mut rest = u16::try_from(u32::from(room).saturating_sub(taken)).unwrap_or(0);
-    let mut sharing =
-        u16::try_from(extents.clone().filter(|e| fixed(*e).is_none()).count()).unwrap_or(1);
+    let mut sharing = u16::try_from(
+        extents
+            .clone()
+            .filter(|extent| fixed(*extent).is_none())
+            .count(),
+    )
+    .unwrap_or(1);
     extents
         .map(|extent| {
             fixed(extent).unwrap_or_else(|| {

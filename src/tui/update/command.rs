@@ -8,7 +8,7 @@ use crate::tui::command::{Availability, Command, Make};
 use crate::tui::effect::Effect;
 use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
-use crate::tui::view::{Place, Scope, View};
+use crate::tui::view::{Place, Scope};
 
 use super::{carry_out, input, propose, tell, to_page};
 
@@ -25,8 +25,8 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
                 tell(model, Notice::warning(problem), now);
             }
         }
-        Command::Show(view) => go(model, Place::of(*view), now, effects),
-        Command::Go(place) => go(model, place.clone(), now, effects),
+        Command::Show(view) => go(model, &Place::of(*view), now, effects),
+        Command::Go(place) => go(model, place, now, effects),
         Command::PlaceBack => {
             if !place_back(model, now, effects) {
                 tell(model, Notice::note("this is the first place"), now);
@@ -41,7 +41,7 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         }
         Command::PlaceLast => {
             if let Some(place) = model.last.take() {
-                go(model, place, now, effects);
+                go(model, &place, now, effects);
             }
         }
         Command::Back | Command::Leave => {
@@ -82,14 +82,14 @@ fn push(places: &mut Vec<Place>, place: Place) {
 }
 
 /// To another place; where one was is remembered.
-pub fn go(model: &mut Model, place: Place, now: Timestamp, effects: &mut Vec<Effect>) {
-    if place != model.place {
+pub fn go(model: &mut Model, place: &Place, now: Timestamp, effects: &mut Vec<Effect>) {
+    if *place != model.place {
         let here = std::mem::replace(&mut model.place, place.clone());
         model.last = Some(here.clone());
         push(&mut model.back, here);
         model.forth.clear();
     }
-    open_page(model, &place, now, effects);
+    open_page(model, place, now, effects);
 }
 
 fn place_back(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) -> bool {

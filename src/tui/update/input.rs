@@ -214,7 +214,7 @@ fn line_key(
         (Key::Enter, _) => return enter_line(model, state, now, effects),
         (Key::Down, _) | (_, Some('n')) if state.kind == LineKind::Palette => choose(&mut state, 1),
         (Key::Up, _) | (_, Some('p' | 'k')) if state.kind == LineKind::Palette => {
-            choose(&mut state, -1)
+            choose(&mut state, -1);
         }
         (Key::Tab, _) => choose_and_fill(&mut state, 1),
         (Key::BackTab, _) => choose_and_fill(&mut state, -1),
