@@ -1,5 +1,7 @@
 //! The API's contract: requests in, answers out.
 
+mod corpus;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -272,4 +274,396 @@ fn streaming_lists_end_with_a_bookmark() {
         .collect();
     assert_eq!(kinds, ["ADDED", "BOOKMARK"]);
     assert!(cursor.bookmark().is_some());
+}
+
+#[track_caller]
+fn invalid(object: &Value, url: &str, causes: &[(&str, &str, &str)]) {
+    let mut server = Server::new();
+    let (code, answer) = server.json(&format!("POST {url}"), object);
+    assert_eq!(
+        (code, answer["reason"].as_str()),
+        (422, Some("Invalid")),
+        "{answer:#}"
+    );
+    let found: Vec<(&str, &str, &str)> = answer["details"]["causes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|cause| {
+            (
+                cause["reason"].as_str().unwrap(),
+                cause["field"].as_str().unwrap(),
+                cause["message"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(found, causes);
+}
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+fn deployment(name: &str) -> Value {
+    json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {"containers": [{"name": "app", "image": "web:1"}]},
+            },
+        },
+    })
+}
+
+fn with(mut object: Value, pointer: &str, value: Value) -> Value {
+    *object
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("{pointer}")) = value;
+    object
+}
+
+#[test]
+fn invalid_objects_name_every_field() {
+    invalid(
+        &with(deployment("web"), "/spec/replicas", json!(-1)),
+        DEPLOYMENTS,
+        &[(
+            "FieldValueInvalid",
+            "spec.replicas",
+            "Invalid value: -1: must be greater than or equal to 0",
+        )],
+    );
+    invalid(
+        &with(
+            deployment("web"),
+            "/spec/selector/matchLabels/app",
+            json!("db"),
+        ),
+        DEPLOYMENTS,
+        &[(
+            "FieldValueInvalid",
+            "spec.template.metadata.labels",
+            "Invalid value: {\"app\":\"web\"}: `selector` does not match template `labels`",
+        )],
+    );
+    let mut greedy = pod("web");
+    greedy["spec"]["containers"][0]["resources"] =
+        json!({"requests": {"cpu": "2"}, "limits": {"cpu": "1"}});
+    invalid(
+        &greedy,
+        PODS,
+        &[(
+            "FieldValueInvalid",
+            "spec.containers[0].resources.requests",
+            "Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        )],
+    );
+    invalid(
+        &with(pod("web"), "/spec/containers", json!([{"name": "app"}])),
+        PODS,
+        &[(
+            "FieldValueRequired",
+            "spec.containers[0].image",
+            "Required value",
+        )],
+    );
+}
+
+#[test]
+fn wrong_types_and_unknown_fields_are_told_apart() {
+    let mut server = Server::new();
+    server.refused(
+        &format!("POST {DEPLOYMENTS}"),
+        &with(deployment("web"), "/spec/replicas", json!("two")),
+        400,
+        "BadRequest",
+        "Deployment in version \"v1\" cannot be handled as a Deployment: json: cannot unmarshal \
+         string into Go struct field DeploymentSpec.spec.replicas of type int32",
+    );
+    let mut odd = deployment("web");
+    odd["spec"]["replica"] = json!(3);
+    server.refused(
+        &format!("POST {DEPLOYMENTS}?fieldValidation=Strict"),
+        &odd,
+        400,
+        "BadRequest",
+        "Deployment in version \"v1\" cannot be handled as a Deployment: strict decoding error: \
+         unknown field \"spec.replica\"",
+    );
+    let url = format!("POST {DEPLOYMENTS}");
+    let response = server.send(&url, "application/json", odd.to_string());
+    assert_eq!(response.status, 201);
+    let warning = "299 - \"unknown field \\\"spec.replica\\\"\"".to_owned();
+    assert!(
+        response.headers.contains(&("warning", warning)),
+        "{:?}",
+        response.headers
+    );
+    let mut wrong = pod("web");
+    wrong["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "lots"}});
+    let (code, answer) = server.json(&format!("POST {PODS}"), &wrong);
+    assert_eq!(code, 400, "{answer}");
+    let message = answer["message"].as_str().unwrap();
+    assert!(
+        message.contains("unable to parse quantity") || message.contains("quantities must match"),
+        "{message}"
+    );
+}
+
+#[test]
+fn generation_counts_what_is_wanted_and_status_goes_its_own_way() {
+    let mut server = Server::new();
+    let created = server.ok(&format!("POST {DEPLOYMENTS}"), &deployment("web"));
+    assert_eq!(created["metadata"]["generation"], 1);
+    let url = format!("PATCH {DEPLOYMENTS}/web");
+    let labelled = server.ok(&url, &json!({"metadata": {"labels": {"a": "b"}}}));
+    assert_eq!(labelled["metadata"]["generation"], 1);
+    let ignored = server.ok(&url, &json!({"status": {"replicas": 7}}));
+    assert_eq!(ignored["status"]["replicas"], Value::Null);
+    let status = server.ok(
+        &format!("{url}/status"),
+        &json!({"status": {"replicas": 7}, "spec": {"replicas": 9}}),
+    );
+    assert_eq!(status["status"]["replicas"], 7);
+    assert_eq!(status["spec"]["replicas"], 2);
+    assert_eq!(status["metadata"]["generation"], 1);
+    let scaled = server.ok(&format!("{url}/scale"), &json!({"spec": {"replicas": 5}}));
+    assert_eq!(scaled["kind"], "Scale");
+    assert_eq!(scaled["spec"]["replicas"], 5);
+    assert_eq!(scaled["status"]["selector"], "app=web");
+    let (_, now) = server.get(&format!("{DEPLOYMENTS}/web"));
+    assert_eq!(now["metadata"]["generation"], 2);
+    server.refused(
+        &url,
+        &json!({"spec": {
+            "selector": {"matchLabels": {"app": "x"}},
+            "template": {"metadata": {"labels": {"app": "x"}}},
+        }}),
+        422,
+        "Invalid",
+        "Deployment.apps \"web\" is invalid: spec.selector: Invalid value: \
+         {\"matchLabels\":{\"app\":\"x\"}}: field is immutable",
+    );
+}
+
+#[test]
+fn strategic_patches_merge_lists_by_key() {
+    let mut server = Server::new();
+    let mut object = deployment("web");
+    object["spec"]["template"]["spec"]["containers"] = json!([
+        {"name": "app", "image": "web:1", "env": [
+            {"name": "A", "value": "1"}, {"name": "B", "value": "2"},
+        ]},
+        {"name": "proxy", "image": "proxy:1"},
+    ]);
+    server.ok(&format!("POST {DEPLOYMENTS}"), &object);
+    let patched = server.ok(
+        &format!("PATCH {DEPLOYMENTS}/web"),
+        &json!({"spec": {"template": {"spec": {
+            "$setElementOrder/containers": [{"name": "log"}, {"name": "app"}],
+            "containers": [
+                {"name": "app", "env": [
+                    {"name": "A", "$patch": "delete"}, {"name": "C", "value": "3"},
+                ]},
+                {"name": "proxy", "$patch": "delete"},
+                {"name": "log", "image": "log:1"},
+            ],
+        }}}}),
+    );
+    let containers = &patched["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers[0]["name"], "log");
+    assert_eq!(containers[1]["name"], "app");
+    assert_eq!(containers[2], Value::Null);
+    assert_eq!(
+        containers[1]["env"],
+        json!([{"name": "B", "value": "2"}, {"name": "C", "value": "3"}])
+    );
+    let strategy = server.ok(
+        &format!("PATCH {DEPLOYMENTS}/web"),
+        &json!({"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}}),
+    );
+    assert_eq!(strategy["spec"]["strategy"], json!({"type": "Recreate"}));
+}
+
+#[test]
+fn pods_are_deleted_gracefully_where_a_node_has_them() {
+    let mut server = Server::new();
+    server.ok(&format!("POST {PODS}"), &pod("web"));
+    let binding = json!({"target": {"kind": "Node", "name": "n1"}});
+    server.ok(&format!("POST {PODS}/web/binding"), &binding);
+    let held = server.ok(&format!("DELETE {PODS}/web"), &Value::Null);
+    assert_eq!(held["metadata"]["deletionGracePeriodSeconds"], 30);
+    assert_eq!(server.get(&format!("{PODS}/web")).0, 200);
+    let url = format!("DELETE {PODS}/web?gracePeriodSeconds=0");
+    server.ok(&url, &Value::Null);
+    assert_eq!(server.get(&format!("{PODS}/web")).0, 404);
+}
+
+#[test]
+fn finalizers_hold_an_object_until_they_are_gone() {
+    let mut server = Server::new();
+    let mut object = config_map("settings");
+    object["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    server.ok(&format!("POST {CONFIG_MAPS}"), &object);
+    let held = server.ok(&format!("DELETE {CONFIG_MAPS}/settings"), &Value::Null);
+    assert!(held["metadata"]["deletionTimestamp"].is_string());
+    server.ok(
+        &format!("PATCH {CONFIG_MAPS}/settings"),
+        &json!({"metadata": {"finalizers": null}}),
+    );
+    assert_eq!(server.get(&format!("{CONFIG_MAPS}/settings")).0, 404);
+}
+
+#[test]
+fn evictions_stop_at_the_budget() {
+    let mut server = Server::new();
+    server.ok(&format!("POST {PODS}"), &pod("web"));
+    let binding = json!({"target": {"name": "n1"}});
+    server.ok(&format!("POST {PODS}/web/binding"), &binding);
+    server.ok(
+        &format!("PATCH {PODS}/web/status"),
+        &json!({"status": {
+            "phase": "Running",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        }}),
+    );
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    server.ok(
+        &format!("POST {budgets}"),
+        &json!({
+            "metadata": {"name": "web"},
+            "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}},
+        }),
+    );
+    server.ok(
+        &format!("PATCH {budgets}/web/status"),
+        &json!({"status": {
+            "observedGeneration": 1,
+            "disruptionsAllowed": 0,
+            "currentHealthy": 1,
+            "desiredHealthy": 1,
+        }}),
+    );
+    let eviction =
+        json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "web"}});
+    server.refused(
+        &format!("POST {PODS}/web/eviction"),
+        &eviction,
+        429,
+        "TooManyRequests",
+        "Cannot evict pod as it would violate the pod's disruption budget.",
+    );
+    server.ok(
+        &format!("PATCH {budgets}/web/status"),
+        &json!({"status": {"disruptionsAllowed": 1}}),
+    );
+    server.ok(&format!("POST {PODS}/web/eviction"), &eviction);
+    let (_, budget) = server.get(&format!("{budgets}/web"));
+    assert_eq!(budget["status"]["disruptionsAllowed"], 0);
+}
+
+#[test]
+fn dry_runs_change_nothing() {
+    let mut server = Server::new();
+    let before = server.store.revision();
+    let url = format!("POST {DEPLOYMENTS}?dryRun=All");
+    let answer = server.ok(&url, &deployment("web"));
+    assert_eq!(answer["spec"]["revisionHistoryLimit"], 10);
+    assert_eq!(server.store.revision(), before);
+}
+
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+fn ship_definition() -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "ships.example.com"},
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"plural": "ships", "kind": "Ship"},
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "subresources": {"status": {}},
+                "additionalPrinterColumns": [
+                    {"name": "Bays", "type": "integer", "jsonPath": ".spec.bays"},
+                ],
+                "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                    "spec": {"type": "object", "required": ["bays"], "properties": {
+                        "bays": {"type": "integer", "minimum": 1},
+                        "flag": {"type": "string", "default": "PA"},
+                    }},
+                    "status": {"type": "object", "properties": {"loaded": {"type": "boolean"}}},
+                }}},
+            }],
+        },
+    })
+}
+
+#[test]
+fn custom_resources_live_and_die_with_their_definition() {
+    let mut server = Server::new();
+    let created = server.ok(&format!("POST {DEFINITIONS}"), &ship_definition());
+    assert_eq!(created["status"]["conditions"][1]["type"], "Established");
+    let ships = "/apis/example.com/v1/namespaces/default/ships";
+    let ship = |spec: Value| {
+        json!({
+            "apiVersion": "example.com/v1",
+            "kind": "Ship",
+            "metadata": {"name": "ever"},
+            "spec": spec,
+        })
+    };
+    server.refused(
+        &format!("POST {ships}"),
+        &ship(json!({"bays": 0})),
+        422,
+        "Invalid",
+        "Ship.example.com \"ever\" is invalid: spec.bays: Invalid value: 0: spec.bays in body \
+         should be greater than or equal to 1",
+    );
+    let kept = server.ok(
+        &format!("POST {ships}"),
+        &ship(json!({"bays": 20, "crew": 3})),
+    );
+    assert_eq!(kept["spec"], json!({"bays": 20, "flag": "PA"}));
+    let request = Request {
+        accept: "application/json;as=Table;v=v1;g=meta.k8s.io".into(),
+        ..Request::parse("GET", ships, "").unwrap()
+    };
+    let table = read(&server.registry, server.store.view(), &request, server.now).value();
+    assert_eq!(table["rows"][0]["cells"], json!(["ever", 20]));
+    let (_, discovered) = server.get("/apis/example.com/v1");
+    assert_eq!(discovered["resources"][1]["name"], "ships/status");
+    let url = format!("DELETE {DEFINITIONS}/ships.example.com");
+    server.ok(&url, &Value::Null);
+    assert_eq!(server.get(ships).0, 404);
+    let resource = crate::k8s::Resource::new("example.com", "ships");
+    assert_eq!(server.store.cluster().count(&resource), 0);
+}
+
+#[test]
+fn services_get_addresses_and_node_ports() {
+    let mut server = Server::new();
+    let services = "/api/v1/namespaces/default/services";
+    let body = |kind: &str| {
+        json!({
+            "metadata": {"name": "web"},
+            "spec": {"type": kind, "ports": [{"port": 80}], "selector": {"app": "web"}},
+        })
+    };
+    let created = server.ok(&format!("POST {services}"), &body("NodePort"));
+    let address = created["spec"]["clusterIP"].as_str().unwrap().to_owned();
+    assert!(address.starts_with("10.96."), "{address}");
+    let port = created["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
+    assert!((30_000..=32_767).contains(&port));
+    let again = server.ok(&format!("PUT {services}/web"), &body("NodePort"));
+    assert_eq!(again["spec"]["clusterIP"], address.as_str());
+    assert_eq!(again["spec"]["ports"][0]["nodePort"], port);
+    let inside = server.ok(&format!("PUT {services}/web"), &body("ClusterIP"));
+    assert_eq!(inside["spec"]["ports"][0]["nodePort"], Value::Null);
 }

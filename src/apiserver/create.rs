@@ -43,7 +43,7 @@ pub(super) fn create(
     clean_metadata(writing, &mut object);
     strategy::prepare_create(writing, resource_type, &mut object)?;
     admission::mutate(writing, resource_type, &mut object)?;
-    let causes = validation::of_new(writing, resource_type, &object);
+    let causes = validation::of_new(resource_type, &object);
     reject(resource_type, &name, causes)?;
     admission::validate(writing, resource_type, &object)?;
     let change = writing.commit(Write::Put {

@@ -240,11 +240,7 @@ impl Walk {
             }
             self.path.push(Step::Field(key.clone()));
             match schema.field(key) {
-                Some(field)
-                    if entry.is_null() && !field.nullable && field.default_value.is_some() =>
-                {
-                    dropped.push(key.clone());
-                }
+                Some(field) if entry.is_null() && !field.nullable => dropped.push(key.clone()),
                 Some(field) => self.structural(field, entry, false),
                 None if schema.preserve_unknown || schema.additional.is_some() => {}
                 None => {

@@ -326,15 +326,31 @@ fn builtin_type(
         schema: definition
             .and_then(facts::definition)
             .map_or(TypeSchema::Free, TypeSchema::Builtin),
-        columns: columns
-            .into_iter()
-            .map(|column| PrintColumn {
-                column,
-                json_path: None,
-            })
-            .collect(),
+        columns: print_columns(columns),
         origin: Origin::Builtin,
     }
+}
+
+/// A type without columns of its own has name and age, as upstream's default printer.
+fn print_columns(columns: Vec<Column>) -> Vec<PrintColumn> {
+    let plain = |name: &str, format: &str| Column {
+        name: name.into(),
+        kind: "string".into(),
+        format: format.into(),
+        priority: 0,
+    };
+    let columns = if columns.is_empty() {
+        vec![plain("Name", "name"), plain("Age", "")]
+    } else {
+        columns
+    };
+    columns
+        .into_iter()
+        .map(|column| PrintColumn {
+            column,
+            json_path: None,
+        })
+        .collect()
 }
 
 fn subresources(parent: &ApiResource, listed: &[ApiResource]) -> Vec<SubresourceType> {

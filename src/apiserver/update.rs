@@ -44,10 +44,10 @@ pub(super) fn store(
     }
     strategy::prepare_update(writing, resource_type, &old, &mut object, is_status(target))?;
     if !is_status(target) {
-        let causes = validation::of_update(writing, resource_type, &old, &object);
+        let causes = validation::of_update(resource_type, &old, &object);
         reject(resource_type, current.name(), causes)?;
     } else {
-        let causes = validation::of_status(resource_type, &old, &object);
+        let causes = validation::of_status(resource_type, &object);
         reject(resource_type, current.name(), causes)?;
     }
     bump_generation(resource_type, &old, &mut object);

@@ -923,16 +923,22 @@ pub(super) fn address_parent(row: &Row<'_>) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::super::cells;
+    use super::super::{Row, columns};
     use crate::k8s::{Object, Resource};
 
     #[track_caller]
     fn check(resource: &Resource, object: &serde_json::Value, columns: &[&str], expected: &[&str]) {
         let object = Object::from_json(resource.clone(), object).unwrap();
         let now = "2026-01-01T01:00:00Z".parse().unwrap();
-        let found: Vec<String> = cells(resource, columns.iter().copied(), &object, now)
+        let tree = object.json();
+        let row = Row {
+            object: &object,
+            json: &tree,
+            now,
+        };
+        let found: Vec<String> = columns
             .iter()
-            .map(super::text)
+            .map(|column| super::text(&columns::cell(resource, column, &row)))
             .collect();
         assert_eq!(found, expected);
     }

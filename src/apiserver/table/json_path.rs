@@ -4,12 +4,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::cell::Row;
+use super::Row;
 use crate::stdx::humanize;
 
 /// The cell of a column; null where there is nothing, as upstream.
 pub(super) fn cell(row: &Row, kind: &str, path: &str) -> Value {
-    let found = find(row.tree, path);
+    let found = find(row.json, path);
     match (kind, found.as_slice()) {
         (_, []) => Value::Null,
         ("date", [Value::String(text), ..]) => match text.parse::<Timestamp>() {
