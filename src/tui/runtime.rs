@@ -2,10 +2,14 @@
 //!
 //! Everything it learns becomes a message for `update`; it never decides anything itself.
 
+pub mod appearance;
+pub mod console;
 pub mod discovery;
 pub mod feed;
 pub mod input;
 pub mod logs;
+pub mod outside;
 pub mod paint;
 pub mod send;
+pub mod snapshot;
 pub mod terminal;

@@ -28,7 +28,7 @@ const IN_FLIGHT: usize = 64;
 
 /// Kinds of the core group that are watched before discovery has answered: the first frame needs
 /// them, and their version has never been another.
-const AT_ONCE: [(Resource, &str); 3] =
+static AT_ONCE: [(Resource, &str); 3] =
     [(resources::NODES, "Node"), (resources::PODS, "Pod"), (resources::NAMESPACES, "Namespace")];
 
 pub struct Outside {
