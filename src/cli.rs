@@ -18,8 +18,10 @@ use crate::telemetry;
 
 mod apply;
 mod completions;
+mod console;
 mod fleet;
 mod serve;
+mod snapshot;
 
 const DEFAULT_CLUSTER: &str = "default";
 
@@ -197,6 +199,9 @@ struct Snapshot {
     /// Colours, where the format has any
     #[arg(long, value_enum, default_value = "true")]
     color: SnapshotColor,
+    /// Keys to press first, separated by blanks: `j j enter`, `ctrl-d`
+    #[arg(long, value_name = "KEYS", default_value = "")]
+    keys: String,
     #[command(flatten)]
     target: TargetArguments,
     #[command(flatten)]
@@ -241,7 +246,8 @@ pub fn run() -> ExitCode {
         Some(Command::Apply(command)) => apply::run(command),
         Some(Command::Fleet(command)) => fleet::run(&command),
         Some(Command::Completions(command)) => completions::run(&command),
-        _ => Err(anyhow::anyhow!("this command is not built yet")),
+        Some(Command::Snapshot(command)) => snapshot::run(&command),
+        None => console::run(&arguments.console),
     };
     result.unwrap_or_else(|error| {
         telemetry::report(&error);
@@ -276,7 +282,7 @@ fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
         cluster: name,
         command: command.to_owned(),
         listen: None,
-        seed: Vec::new(),
+        seed: fleet::seed(None)?,
     }))
 }
 

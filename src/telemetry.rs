@@ -4,7 +4,10 @@
 //! the standard error. Nothing is ever logged to the standard output.
 
 use std::io::Write;
+use std::path::Path;
+use std::sync::Mutex;
 
+use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
 
 const DEFAULT_FILTER: &str = "warn";
@@ -17,6 +20,30 @@ pub fn log_to_stderr(filter: Option<&str>) {
         .with_writer(std::io::stderr)
         .with_target(false)
         .try_init();
+}
+
+/// Logs to `bayplan.log` in the state folder: the console has the terminal for itself. The file is
+/// begun anew when it has grown large.
+pub fn log_to_file(state: &Path, filter: Option<&str>) -> Result<()> {
+    const LARGE: u64 = 8 << 20;
+    std::fs::create_dir_all(state)
+        .with_context(|| format!("cannot make the folder {}", state.display()))?;
+    let path = state.join("bayplan.log");
+    let is_large = std::fs::metadata(&path).is_ok_and(|file| file.len() > LARGE);
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .append(!is_large)
+        .truncate(is_large)
+        .open(&path)
+        .with_context(|| format!("cannot write the log {}", path.display()))?;
+    // A second initialisation in one process (tests) keeps the first.
+    let _already_set = tracing_subscriber::fmt()
+        .with_env_filter(env_filter(filter))
+        .with_writer(Mutex::new(file))
+        .with_ansi(false)
+        .try_init();
+    Ok(())
 }
 
 fn env_filter(filter: Option<&str>) -> EnvFilter {

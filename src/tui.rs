@@ -15,8 +15,8 @@ pub mod text;
 pub mod screen;
 
 pub mod export;
-pub mod sgr;
 pub mod render;
+pub mod sgr;
 pub mod theme;
 
 pub mod key;

@@ -26,13 +26,16 @@ pub fn run(command: super::Apply) -> Result<ExitCode> {
 async fn run_async(command: super::Apply) -> Result<ExitCode> {
     let mut manifests = Manifests::default();
     for name in &command.filename {
-        add(&mut manifests, match name.as_str() {
-            "-" => read_stdin()?,
-            url if url.starts_with("https://") || url.starts_with("http://") => {
-                download(url).await?
-            }
-            path => manifest::load(Path::new(path))?,
-        });
+        add(
+            &mut manifests,
+            match name.as_str() {
+                "-" => read_stdin()?,
+                url if url.starts_with("https://") || url.starts_with("http://") => {
+                    download(url).await?
+                }
+                path => manifest::load(Path::new(path))?,
+            },
+        );
     }
     let target = super::target(&command.target, "bayplan apply")?;
     let namespace = command.namespace.clone();

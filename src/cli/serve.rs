@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
-use bayplan::config::paths::Paths;
 use bayplan::config::manifest::Manifests;
+use bayplan::config::paths::Paths;
 use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
 use bayplan::serve::{Host, HostOptions, kubeconfig};

@@ -264,7 +264,10 @@ mod tests {
         let kinds = |text: &str| -> Vec<String> {
             let mut documents = crate::config::manifest::parse(text, "a.yaml").documents;
             documents.sort_by_key(rank);
-            documents.iter().map(|found| found.kind().to_owned()).collect()
+            documents
+                .iter()
+                .map(|found| found.kind().to_owned())
+                .collect()
         };
         let head = "apiVersion: v1\nmetadata: {name: a}\nkind: ";
         let text = format!("{head}Pod\n---\n{head}ConfigMap\n---\n{head}Namespace\n");

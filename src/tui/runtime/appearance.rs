@@ -21,7 +21,12 @@ pub struct Appearance {
 pub const STANDARD: &str = "dark";
 
 impl Appearance {
-    pub fn detect(environment: &Environment, theme: Option<&str>, ascii: bool, config: &Path) -> Self {
+    pub fn detect(
+        environment: &Environment,
+        theme: Option<&str>,
+        ascii: bool,
+        config: &Path,
+    ) -> Self {
         let chosen = theme.or(environment.theme.as_deref()).unwrap_or(STANDARD);
         Self {
             theme: chosen.to_owned(),
@@ -42,7 +47,13 @@ impl Appearance {
         let file = self.themes.join(format!("{}.yaml", self.theme));
         if let Ok(text) = std::fs::read_to_string(&file) {
             let (theme, problems) = Theme::read(&self.theme, &file.display().to_string(), &text);
-            return (theme, problems.iter().map(|problem| Notice::warning(problem.to_string())).collect());
+            return (
+                theme,
+                problems
+                    .iter()
+                    .map(|problem| Notice::warning(problem.to_string()))
+                    .collect(),
+            );
         }
         if let Some((theme, _)) = theme::built_in(&self.theme) {
             return (theme, Vec::new());
@@ -54,7 +65,9 @@ impl Appearance {
             file.display(),
             known.join(", ")
         );
-        let standard = theme::built_in(STANDARD).map(|(theme, _)| theme).unwrap_or_default();
+        let standard = theme::built_in(STANDARD)
+            .map(|(theme, _)| theme)
+            .unwrap_or_default();
         (standard, vec![Notice::warning(text)])
     }
 }

@@ -54,7 +54,12 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
     let size = Terminal::size()?;
     let seed = u64::try_from(clock::now().as_nanosecond() & i128::from(u64::MAX)).unwrap_or(0);
     let outside = Outside::open(session.client().clone(), out, seed);
-    let model = Model::new(session.identity().clone(), options.scope, options.view, size);
+    let model = Model::new(
+        session.identity().clone(),
+        options.scope,
+        options.view,
+        size,
+    );
     let mut console = Console {
         model,
         outside,
@@ -202,7 +207,10 @@ impl Console {
     }
 
     fn change_theme(&mut self, name: String) -> Result<(), TerminalError> {
-        let chosen = Appearance { theme: name, ..self.appearance.clone() };
+        let chosen = Appearance {
+            theme: name,
+            ..self.appearance.clone()
+        };
         let (palette, notices) = chosen.palette();
         self.palette = palette;
         self.appearance = chosen;

@@ -28,8 +28,11 @@ const IN_FLIGHT: usize = 64;
 
 /// Kinds of the core group that are watched before discovery has answered: the first frame needs
 /// them, and their version has never been another.
-static AT_ONCE: [(Resource, &str); 3] =
-    [(resources::NODES, "Node"), (resources::PODS, "Pod"), (resources::NAMESPACES, "Namespace")];
+static AT_ONCE: [(Resource, &str); 3] = [
+    (resources::NODES, "Node"),
+    (resources::PODS, "Pod"),
+    (resources::NAMESPACES, "Namespace"),
+];
 
 pub struct Outside {
     client: kube::Client,
@@ -135,7 +138,12 @@ impl Outside {
             let (_, kind) = AT_ONCE.iter().find(|(known, _)| known == resource)?;
             Some((Name::new_static("v1"), Name::new_static(kind)))
         })?;
-        Some(Followed { resource: resource.clone(), version, kind, namespace: Name::default() })
+        Some(Followed {
+            resource: resource.clone(),
+            version,
+            kind,
+            namespace: Name::default(),
+        })
     }
 
     fn begin_feed(&self, followed: Followed) -> AbortHandle {
@@ -179,7 +187,9 @@ impl Outside {
     fn fetch(&self, view: View, key: ObjectKey) {
         let (client, out, kinds) = (self.client.clone(), self.out.clone(), self.known());
         spawn(async move {
-            let result = fetch(&client, &kinds, &key).await.map_err(|failure| failure.message);
+            let result = fetch(&client, &kinds, &key)
+                .await
+                .map_err(|failure| failure.message);
             tell(&out, Msg::Answer(view, Answer::Fetched { key, result })).await;
         });
     }
@@ -257,9 +267,10 @@ impl Drop for Outside {
 fn log_answer(event: LogEvent) -> Answer {
     match event {
         LogEvent::Lines { order, lines } => Answer::LogLines { order, lines },
-        LogEvent::Ended { order, failure } => {
-            Answer::LogEnded { order, failure: failure.map(|failure: Failure| failure.message) }
-        }
+        LogEvent::Ended { order, failure } => Answer::LogEnded {
+            order,
+            failure: failure.map(|failure: Failure| failure.message),
+        },
     }
 }
 
@@ -275,7 +286,11 @@ async fn write_new(name: &str, text: String) -> std::io::Result<PathBuf> {
             number => format!("{stem}-{number}.{ending}"),
         };
         let path = std::path::absolute(Path::new(&candidate))?;
-        let opened = tokio::fs::OpenOptions::new().write(true).create_new(true).open(&path).await;
+        let opened = tokio::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .await;
         match opened {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).await?;

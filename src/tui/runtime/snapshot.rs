@@ -56,7 +56,12 @@ pub async fn snapshot(
     let (out, mut messages) = channel(IN_FLIGHT);
     let (palette, _) = options.appearance.palette();
     let mut still = Still {
-        model: Model::new(session.identity().clone(), options.scope, options.view, size),
+        model: Model::new(
+            session.identity().clone(),
+            options.scope,
+            options.view,
+            size,
+        ),
         outside: Outside::open(session.client().clone(), out, 1),
     };
     let effects = start(&mut still.model, clock::now());
@@ -104,7 +109,11 @@ impl Still {
             match timeout_at(deadline, messages.recv()).await {
                 Ok(Some(msg)) => self.take(msg),
                 Ok(None) | Err(_) => {
-                    let why = self.model.lost().map_or("no answer", |(_, why)| why).to_owned();
+                    let why = self
+                        .model
+                        .lost()
+                        .map_or("no answer", |(_, why)| why)
+                        .to_owned();
                     return Err(SnapshotError::NoData { why });
                 }
             }
@@ -119,7 +128,11 @@ impl Still {
                 cache.kind(resource).is_none()
                     || matches!(
                         cache.feed(resource),
-                        Some(FeedState::Live { .. } | FeedState::Forbidden { .. } | FeedState::Unknown)
+                        Some(
+                            FeedState::Live { .. }
+                                | FeedState::Forbidden { .. }
+                                | FeedState::Unknown
+                        )
                     )
             })
     }
