@@ -9,6 +9,7 @@
 
 mod accept;
 mod apply;
+mod authorize;
 mod convert;
 mod custom;
 mod decode;
@@ -49,6 +50,7 @@ pub mod write;
 #[cfg(test)]
 mod contract;
 
+pub use authorize::authorize;
 pub use execute::execute;
 pub use read::read;
 pub use registry::{Registry, ResourceType};

@@ -667,3 +667,50 @@ fn services_get_addresses_and_node_ports() {
     let inside = server.ok(&format!("PUT {services}/web"), &body("ClusterIP"));
     assert_eq!(inside["spec"]["ports"][0]["nodePort"], Value::Null);
 }
+
+#[test]
+fn who_may_do_what_follows_roles_and_bindings() {
+    let mut server = Server::new();
+    let bindings = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/rolebindings";
+    server.ok(
+        &format!("POST {bindings}"),
+        &json!({
+            "metadata": {"name": "jane"},
+            "roleRef": {"kind": "ClusterRole", "name": "view"},
+            "subjects": [{"kind": "User", "name": "jane"}],
+        }),
+    );
+    let jane = User {
+        name: "jane".into(),
+        ..User::default()
+    };
+    let may = |server: &Server, method: &str, path: &str| {
+        let request = Request::parse(method, path, "").unwrap();
+        authorize(server.store.cluster(), &jane, &request).map_err(|status| status.message)
+    };
+    assert_eq!(may(&server, "GET", PODS), Ok(()));
+    assert_eq!(
+        may(&server, "DELETE", &format!("{PODS}/web")),
+        Err(
+            "pods \"web\" is forbidden: User \"jane\" cannot delete resource \"pods\" in API \
+             group \"\" in the namespace \"default\""
+                .to_owned()
+        )
+    );
+    assert_eq!(
+        may(&server, "GET", "/api/v1/nodes"),
+        Err(
+            "nodes is forbidden: User \"jane\" cannot list resource \"nodes\" in API group \"\" \
+             at the cluster scope"
+                .to_owned()
+        )
+    );
+    let review = server.ok(
+        "POST /apis/authorization.k8s.io/v1/subjectaccessreviews",
+        &json!({"spec": {
+            "user": "jane",
+            "resourceAttributes": {"namespace": "default", "verb": "list", "resource": "pods"},
+        }}),
+    );
+    assert_eq!(review["status"]["allowed"], true);
+}

@@ -1,12 +1,16 @@
 //! Reviews: questions about who may do what, asked as POSTs of objects that are not kept.
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::authorize::asker;
 use super::decode;
-use super::request::{Request, ResourceTarget, Verb};
+use super::rbac::{self, Access, Asker, ResourceAccess, Rule};
+use super::request::{Request, ResourceTarget, User, Verb};
 use super::response::Response;
 use super::status::Status;
-use crate::k8s::Cluster;
+use super::tree;
+use crate::k8s::{Cluster, Name};
 
 pub(super) fn is_review(target: &ResourceTarget) -> bool {
     matches!(
@@ -32,18 +36,124 @@ pub(super) fn answer(
     if request.verb != Verb::Create {
         return Err(Status::method_not_allowed());
     }
-    let _ = cluster;
     let mut body = decode::body(request)?;
+    let user = &request.user;
     let status = match target.plural.as_str() {
-        "selfsubjectreviews" => json!({"userInfo": {
-            "username": request.user.name.as_str(),
-            "uid": request.user.uid.as_str(),
-            "groups": request.user.groups,
-        }}),
-        _ => json!({"allowed": true}),
+        "selfsubjectreviews" => json!({"userInfo": user_info(user)}),
+        "selfsubjectaccessreviews" => access(cluster, asker(user), &body)?,
+        "subjectaccessreviews" | "localsubjectaccessreviews" => {
+            let groups: Vec<Name> = tree::entries(&body, "/spec/groups")
+                .iter()
+                .filter_map(Value::as_str)
+                .map(Name::from)
+                .collect();
+            let other = Asker {
+                name: tree::text(&body, "/spec/user"),
+                groups: &groups,
+            };
+            access(cluster, other, &body)?
+        }
+        "selfsubjectrulesreviews" => {
+            let namespace = tree::text(&body, "/spec/namespace");
+            rules(&rbac::rules_for(cluster, asker(user), namespace))
+        }
+        // Identities come from client certificates; no bearer token is known here.
+        _ => json!({"authenticated": false, "error": "[invalid bearer token]"}),
     };
     if let Some(root) = body.as_object_mut() {
         root.insert("status".into(), status);
     }
-    Ok(Response::json(201, &Value::clone(&body)))
+    Ok(Response::json(201, &body))
+}
+
+fn user_info(user: &User) -> Value {
+    let mut info = json!({"username": user.name.as_str(), "groups": user.groups});
+    if !user.uid.is_empty()
+        && let Some(map) = info.as_object_mut()
+    {
+        map.insert("uid".into(), user.uid.as_str().into());
+    }
+    info
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    resource_attributes: Option<Attributes>,
+    non_resource_attributes: Option<PathAttributes>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Attributes {
+    namespace: String,
+    verb: String,
+    group: String,
+    resource: String,
+    subresource: String,
+    name: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PathAttributes {
+    path: String,
+    verb: String,
+}
+
+fn access(cluster: &Cluster, asker: Asker, body: &Value) -> Result<Value, Status> {
+    let spec: Spec = body
+        .get("spec")
+        .cloned()
+        .map(serde_json::from_value)
+        .transpose()
+        .map_err(|error| Status::bad_request(error.to_string()))?
+        .unwrap_or_default();
+    let access = match (&spec.resource_attributes, &spec.non_resource_attributes) {
+        (Some(asked), None) => Access::Resource(ResourceAccess {
+            verb: &asked.verb,
+            group: &asked.group,
+            plural: &asked.resource,
+            subresource: &asked.subresource,
+            namespace: &asked.namespace,
+            name: &asked.name,
+        }),
+        (None, Some(asked)) => Access::Path {
+            verb: &asked.verb,
+            path: &asked.path,
+        },
+        _ => {
+            return Err(Status::bad_request(
+                "spec.resourceAttributes: Invalid value: exactly one of nonResourceAttributes or \
+                 resourceAttributes must be specified",
+            ));
+        }
+    };
+    Ok(json!({"allowed": rbac::allows(cluster, asker, access)}))
+}
+
+fn rules(rules: &[Rule]) -> Value {
+    let resource: Vec<Value> = rules
+        .iter()
+        .filter(|rule| !rule.resources.is_empty())
+        .map(|rule| {
+            let mut entry = json!({
+                "verbs": rule.verbs,
+                "apiGroups": rule.api_groups,
+                "resources": rule.resources,
+            });
+            if !rule.resource_names.is_empty()
+                && let Some(map) = entry.as_object_mut()
+            {
+                map.insert("resourceNames".into(), json!(rule.resource_names));
+            }
+            entry
+        })
+        .collect();
+    let paths: Vec<Value> = rules
+        .iter()
+        .filter(|rule| !rule.non_resource_urls.is_empty())
+        .map(|rule| json!({"verbs": rule.verbs, "nonResourceURLs": rule.non_resource_urls}))
+        .collect();
+    json!({"resourceRules": resource, "nonResourceRules": paths, "incomplete": false})
 }
