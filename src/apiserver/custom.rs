@@ -29,6 +29,10 @@ struct DefinitionSpec {
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are called as on the wire"
+)]
 struct Names {
     plural: Name,
     singular: Name,
@@ -67,6 +71,10 @@ struct Subresources {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "fields are called as on the wire"
+)]
 struct ScaleWire {
     spec_replicas_path: String,
     status_replicas_path: String,

@@ -40,7 +40,7 @@ fn visit(definition: Option<&str>, schema: &Schema, value: &mut Value) {
                 conditional(definition, map);
             }
             if schema.properties.is_empty() {
-                if let Some(Additional::Values(values)) = schema.additional.as_deref() {
+                if let Some(Additional::Values(values)) = schema.additional.as_ref() {
                     map.values_mut().for_each(|entry| descend(values, entry));
                 }
                 return;
@@ -53,7 +53,9 @@ fn visit(definition: Option<&str>, schema: &Schema, value: &mut Value) {
         }
         Value::Array(entries) => {
             if let Some(items) = schema.items.as_deref() {
-                entries.iter_mut().for_each(|entry| descend(items, entry));
+                for entry in entries {
+                    descend(items, entry);
+                }
             }
         }
         _ => {}
@@ -99,10 +101,11 @@ fn conditional(definition: &str, map: &mut Map<String, Value>) {
             }
         }
         "ReplicationControllerSpec" => selector_of_template(map),
-        "Subject" if package.ends_with("rbac.v1") => {
-            if is(map, "kind", "User") || is(map, "kind", "Group") {
-                default(map, "apiGroup", "rbac.authorization.k8s.io");
-            }
+        "Subject"
+            if package.ends_with("rbac.v1")
+                && (is(map, "kind", "User") || is(map, "kind", "Group")) =>
+        {
+            default(map, "apiGroup", "rbac.authorization.k8s.io");
         }
         "NetworkPolicySpec" if !map.contains_key("policyTypes") => {
             let mut types = vec!["Ingress"];

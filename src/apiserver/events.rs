@@ -28,12 +28,11 @@ pub(super) fn record(writing: &mut Writing, draft: &EventDraft) -> Result<(), St
     let now = writing.timestamp();
     let key = ObjectKey::new(resources::EVENTS, namespace, &name);
     let existing = writing.store.cluster().get(&key).cloned();
-    let (object, expect) = match existing {
-        Some(found) => (again(&found, &now), Expect::Revision(found.revision)),
-        None => {
-            let uid = writing.ids.uuid();
-            (first(draft, namespace, &name, &uid, &now), Expect::Absent)
-        }
+    let (object, expect) = if let Some(found) = existing {
+        (again(&found, &now), Expect::Revision(found.revision))
+    } else {
+        let uid = writing.ids.uuid();
+        (first(draft, namespace, &name, &uid, &now), Expect::Absent)
     };
     writing.commit(Write::Put {
         resource: resources::EVENTS,

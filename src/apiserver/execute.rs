@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::registry::{Registry, ResourceType};
 use super::request::{Request, ResourceTarget, User};
 use super::status::Status;
-use super::write::{Done, WriteContext, Writing};
+use super::write::{WriteContext, Writing};
 use super::{create, decode, delete, events, patch, subresource, update};
 use crate::k8s::{Name, ObjectKey, Op, Preconditions, Resource, Subresource};
 use crate::store::Store;
@@ -160,10 +160,7 @@ fn patch_op(
     if subresource == Some(Subresource::Scale) {
         return subresource::scale::patch(writing, &resource_type, &target, patch).map(|_| ());
     }
-    match patch::apply(writing, &resource_type, &target, patch, "Ignore")? {
-        Done::Updated(_) => Ok(()),
-        _ => Ok(()),
-    }
+    patch::apply(writing, &resource_type, &target, patch, "Ignore").map(|_| ())
 }
 
 fn stored(writing: &Writing, resource: &Resource) -> Result<std::sync::Arc<ResourceType>, Status> {

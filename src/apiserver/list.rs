@@ -48,11 +48,11 @@ pub(super) fn page(
     let (revision, start) = position(options)?;
     let current = snapshot.revision();
     let revision = match revision {
-        At::Now => current,
-        At::Least(asked) if asked > current => return Err(too_large(asked, current)),
-        At::Least(_) => current,
-        At::Exactly(asked) if asked > current => return Err(too_large(asked, current)),
+        At::Least(asked) | At::Exactly(asked) if asked > current => {
+            return Err(too_large(asked, current));
+        }
         At::Exactly(asked) => asked,
+        At::Now | At::Least(_) => current,
     };
     let past = past(resource_type, snapshot, revision).map_err(|expired| gone(expired, options))?;
     let limit = if options.limit == 0 {
@@ -140,7 +140,7 @@ fn position(options: &Options) -> Result<(At, Option<(Name, Name)>), Status> {
 }
 
 pub(super) fn parse_revision(text: &str) -> Result<Revision, Status> {
-    text.parse().map(Revision).map_err(|_| {
+    text.parse().map(Revision).map_err(|_malformed| {
         Status::bad_request(format!(
             "Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
         ))

@@ -330,9 +330,9 @@ fn fill_structural(schema: &Schema, tree: &mut Value) {
         }
         Value::Array(entries) => {
             if let Some(items) = schema.items.as_deref() {
-                entries
-                    .iter_mut()
-                    .for_each(|entry| fill_structural(items, entry));
+                for entry in entries {
+                    fill_structural(items, entry);
+                }
             }
         }
         _ => {}

@@ -144,7 +144,7 @@ impl Request {
         let target = target(path);
         let (target, legacy_watch) = match target {
             Target::Resource(target) => strip_watch(target, path),
-            other => (other, false),
+            path @ Target::Path(_) => (path, false),
         };
         let verb = verb(method, &target, watch || legacy_watch)?;
         Ok(Self {
@@ -207,9 +207,8 @@ fn verb(method: &str, target: &Target, watch: bool) -> Result<Verb, Status> {
         Target::Path(_) => false,
     };
     Ok(match (method, collection) {
-        ("GET" | "HEAD", true) if watch => Verb::Watch,
+        ("GET" | "HEAD", _) if watch => Verb::Watch,
         ("GET" | "HEAD", true) => Verb::List,
-        ("GET" | "HEAD", false) if watch => Verb::Watch,
         ("GET" | "HEAD", false) => Verb::Get,
         ("POST", _) => Verb::Create,
         ("PUT", false) => Verb::Update,
@@ -281,7 +280,7 @@ fn options(query: &str) -> Result<Options, Status> {
             "force" => options.force = is_true(&value),
             "propagationPolicy" => options.propagation_policy = value,
             "orphanDependents" if is_true(&value) => {
-                "Orphan".clone_into(&mut options.propagation_policy)
+                "Orphan".clone_into(&mut options.propagation_policy);
             }
             "gracePeriodSeconds" => options.grace_period_seconds = number(&key, &value)?,
             "pretty" => options.pretty = is_true(&value),
@@ -307,7 +306,7 @@ fn number<T: std::str::FromStr>(key: &str, value: &str) -> Result<Option<T>, Sta
     if value.is_empty() {
         return Ok(None);
     }
-    value.parse().map(Some).map_err(|_| {
+    value.parse().map(Some).map_err(|_malformed| {
         Status::bad_request(format!(
             "strconv.ParseInt: parsing \"{value}\": invalid syntax (parameter {key})"
         ))

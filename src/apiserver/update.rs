@@ -43,13 +43,12 @@ pub(super) fn store(
         tree::carry(&old, &mut object, "status");
     }
     strategy::prepare_update(writing, resource_type, &old, &mut object, is_status(target))?;
-    if !is_status(target) {
-        let causes = validation::of_update(resource_type, &old, &object);
-        reject(resource_type, current.name(), causes)?;
+    let causes = if is_status(target) {
+        validation::of_status(resource_type, &object)
     } else {
-        let causes = validation::of_status(resource_type, &object);
-        reject(resource_type, current.name(), causes)?;
-    }
+        validation::of_update(resource_type, &old, &object)
+    };
+    reject(resource_type, current.name(), causes)?;
     bump_generation(resource_type, &old, &mut object);
     apply::record(writing, resource_type, &old, &mut object);
     if same(&old, &object) {

@@ -14,6 +14,10 @@ use super::facts;
 /// A node of a schema.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a mark of its own in the schema language"
+)]
 pub struct Schema {
     /// The full name of the definition that says more.
     #[serde(rename = "$ref", deserialize_with = "reference")]
@@ -25,7 +29,7 @@ pub struct Schema {
     pub required: Vec<SmolStr>,
     pub items: Option<Box<Schema>>,
     #[serde(rename = "additionalProperties")]
-    pub additional: Option<Box<Additional>>,
+    pub additional: Option<Additional>,
     #[serde(rename = "default")]
     pub default_value: Option<Value>,
     #[serde(rename = "enum")]
@@ -82,7 +86,7 @@ pub struct GroupVersionKind {
 #[serde(untagged)]
 pub enum Additional {
     Allowed(bool),
-    Values(Schema),
+    Values(Box<Schema>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -126,7 +130,7 @@ impl Schema {
         resolved
             .properties
             .get(name)
-            .or_else(|| resolved.additional.as_deref().and_then(Additional::schema))
+            .or_else(|| resolved.additional.as_ref().and_then(Additional::schema))
     }
 
     /// Whether this node holds a map with free keys.

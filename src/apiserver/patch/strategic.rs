@@ -112,7 +112,7 @@ fn merge_map(
         {
             let field = schema.and_then(|schema| schema.field(field));
             let taken = std::mem::take(list);
-            *list = ordered(merge_key(field), taken, order, &[]);
+            *list = ordered(merge_key(field), taken, order);
         }
     }
     Ok(())
@@ -159,7 +159,7 @@ fn merge_list(
             }
         }
         return Ok(match order {
-            Some(order) => ordered(None, merged, order, patch),
+            Some(order) => ordered(None, merged, order),
             None => merged,
         });
     };
@@ -189,20 +189,19 @@ fn merge_list(
             merged.retain(|found| found.get(key) != Some(identity));
             continue;
         }
-        match merged
+        if let Some(found) = merged
             .iter_mut()
             .find(|found| found.get(key) == Some(identity))
         {
-            Some(found) => merge_map(items, found, entry_map)?,
-            None => {
-                let mut added = Value::Object(Map::new());
-                merge_map(items, &mut added, entry_map)?;
-                merged.push(added);
-            }
+            merge_map(items, found, entry_map)?;
+        } else {
+            let mut added = Value::Object(Map::new());
+            merge_map(items, &mut added, entry_map)?;
+            merged.push(added);
         }
     }
     Ok(match order {
-        Some(order) => ordered(Some(key), merged, order, patch),
+        Some(order) => ordered(Some(key), merged, order),
         None => merged,
     })
 }
@@ -213,7 +212,7 @@ fn directive(entry: &Value) -> Option<&str> {
 
 /// Entries named by the order come in that order; others keep their place relative to the entry
 /// before them.
-fn ordered(key: Option<&str>, list: Vec<Value>, order: &[Value], _patch: &[Value]) -> Vec<Value> {
+fn ordered(key: Option<&str>, list: Vec<Value>, order: &[Value]) -> Vec<Value> {
     let identity = |value: &Value| match key {
         Some(key) => value.get(key).cloned().unwrap_or_default(),
         None => value.clone(),

@@ -117,9 +117,8 @@ fn cluster_ip(
             Ok(_) if taken.addresses.contains(&address) => Some(format!(
                 "failed to allocate IP {address}: provided IP is already allocated"
             )),
-            Ok(_) => None,
-            // Another family, or no address at all, which validation refuses.
-            Err(_) => None,
+            // Another family, or no address at all, is left as it is.
+            Ok(_) | Err(_) => None,
         };
         if let Some(problem) = problem {
             let field = json!([address]);

@@ -80,21 +80,19 @@ fn choose(pod: &Object, columns: &PodColumns, wanted: &str) -> Result<String, St
     let apps = names(|role| role == ContainerRole::App);
     let inits = names(|role| role != ContainerRole::App);
     if wanted.is_empty() {
-        return match apps.as_slice() {
-            [only] => Ok((*only).to_owned()),
-            _ => {
-                let extra = if inits.is_empty() {
-                    String::new()
-                } else {
-                    format!(" or one of the init containers: [{}]", inits.join(" "))
-                };
-                Err(Status::bad_request(format!(
-                    "a container name must be specified for pod {}, choose one of: [{}]{extra}",
-                    pod.name(),
-                    apps.join(" ")
-                )))
-            }
+        if let [only] = apps.as_slice() {
+            return Ok((*only).to_owned());
+        }
+        let extra = if inits.is_empty() {
+            String::new()
+        } else {
+            format!(" or one of the init containers: [{}]", inits.join(" "))
         };
+        return Err(Status::bad_request(format!(
+            "a container name must be specified for pod {}, choose one of: [{}]{extra}",
+            pod.name(),
+            apps.join(" ")
+        )));
     }
     if apps.contains(&wanted) || inits.contains(&wanted) {
         return Ok(wanted.to_owned());

@@ -35,7 +35,7 @@ fn paths(resource_type: &ResourceType) -> Paths {
 }
 
 /// The scale of an object.
-pub(in super::super) fn of(resource_type: &ResourceType, object: &Object) -> Result<Value, Status> {
+pub(in super::super) fn of(resource_type: &ResourceType, object: &Object) -> Value {
     let tree = object.json();
     let paths = paths(resource_type);
     let count = |path: &str| tree.pointer(path).and_then(Value::as_i64).unwrap_or(0);
@@ -63,13 +63,13 @@ pub(in super::super) fn of(resource_type: &ResourceType, object: &Object) -> Res
     {
         status.insert("selector".into(), selector.into());
     }
-    Ok(json!({
+    json!({
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": metadata,
         "spec": {"replicas": count(&paths.spec)},
         "status": status,
-    }))
+    })
 }
 
 pub(in super::super) fn write(
@@ -89,7 +89,7 @@ pub(in super::super) fn patch(
     patch: &Patch,
 ) -> Result<Done, Status> {
     let current = writing.current(resource_type, target)?;
-    let mut scale = of(resource_type, &current)?;
+    let mut scale = of(resource_type, &current);
     match patch {
         // A scale has no lists: both kinds of merge are the same.
         Patch::Merge(patch) | Patch::Strategic(patch) => json_patch::merge(&mut scale, patch),
@@ -133,7 +133,7 @@ fn store(
         ..target.clone()
     };
     let stored = update::store(writing, resource_type, &main, &current, object)?;
-    Ok(Done::Other(200, of(resource_type, &stored)?))
+    Ok(Done::Other(200, of(resource_type, &stored)))
 }
 
 fn set(tree: &mut Value, pointer: &str, value: Value) {

@@ -22,13 +22,7 @@ pub(super) fn cell(row: &Row, kind: &str, path: &str) -> Value {
         (_, [Value::String(text)]) => text.clone().into(),
         (_, [only]) => only.to_string().into(),
         (_, many) => {
-            let texts: Vec<String> = many
-                .iter()
-                .map(|value| match value {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                })
-                .collect();
+            let texts: Vec<String> = many.iter().map(|value| shown(value)).collect();
             texts.join(" ").into()
         }
     }
@@ -152,12 +146,18 @@ fn follow<'a>(value: &'a Value, step: &Step) -> Vec<&'a Value> {
             .into_iter()
             .flatten()
             .filter(|entry| {
-                entry.get(field).is_some_and(|found| match found {
-                    Value::String(text) => text == wanted,
-                    other => other.to_string() == *wanted,
-                })
+                entry
+                    .get(field)
+                    .is_some_and(|found| shown(found) == *wanted)
             })
             .collect(),
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -35,7 +35,7 @@ fn visit(
     match value {
         Value::Object(map) => {
             if schema.properties.is_empty() {
-                if let Some(Additional::Values(values)) = schema.additional.as_deref() {
+                if let Some(Additional::Values(values)) = schema.additional.as_ref() {
                     for (key, entry) in map {
                         descend(values, entry, &format!("{path}[{key}]"), causes);
                     }
@@ -85,44 +85,48 @@ fn descend(schema: &Schema, value: &Value, path: &str, causes: &mut Vec<Cause>) 
     }
 }
 
+/// Types and the fields of theirs whose absence is an error of its own.
+const REQUIRED: [(&[&str], &[&str]); 17] = [
+    (&["PodSpec"], &["containers"]),
+    (
+        &["Container", "EnvVar", "Volume", "EphemeralContainer"],
+        &["name"],
+    ),
+    (&["VolumeMount"], &["name", "mountPath"]),
+    (&["ContainerPort"], &["containerPort"]),
+    (&["HTTPGetAction", "TCPSocketAction"], &["port"]),
+    (&["HostPathVolumeSource"], &["path"]),
+    (&["ObjectFieldSelector"], &["fieldPath"]),
+    (&["ResourceFieldSelector"], &["resource"]),
+    (&["ConfigMapKeySelector", "SecretKeySelector"], &["key"]),
+    (
+        &["TopologySpreadConstraint"],
+        &["topologyKey", "whenUnsatisfiable"],
+    ),
+    (&["PodAffinityTerm"], &["topologyKey"]),
+    (
+        &["NodeSelectorRequirement", "LabelSelectorRequirement"],
+        &["key", "operator"],
+    ),
+    (&["NodeSelector"], &["nodeSelectorTerms"]),
+    (&["StorageClass"], &["provisioner"]),
+    (&["CronJobSpec"], &["schedule"]),
+    (
+        &["RoleRef", "Subject", "CrossVersionObjectReference"],
+        &["name", "kind"],
+    ),
+    (&["PolicyRule"], &["verbs"]),
+];
+
 /// Required in the published types means "always written", which for maps, selectors and numbers
 /// is not the same as "must not be empty": those are left to the kinds.
 fn is_checked(definition: Option<&str>, field: &str) -> bool {
     let kind = definition
         .and_then(|name| name.rsplit('.').next())
         .unwrap_or_default();
-    matches!(
-        (kind, field),
-        ("PodSpec", "containers")
-            | (
-                "Container" | "EnvVar" | "Volume" | "EphemeralContainer",
-                "name"
-            )
-            | ("VolumeMount", "name" | "mountPath")
-            | ("ContainerPort", "containerPort")
-            | ("HTTPGetAction" | "TCPSocketAction", "port")
-            | ("HostPathVolumeSource", "path")
-            | ("ObjectFieldSelector", "fieldPath")
-            | ("ResourceFieldSelector", "resource")
-            | ("ConfigMapKeySelector" | "SecretKeySelector", "key")
-            | (
-                "TopologySpreadConstraint",
-                "topologyKey" | "whenUnsatisfiable"
-            )
-            | ("PodAffinityTerm", "topologyKey")
-            | (
-                "NodeSelectorRequirement" | "LabelSelectorRequirement",
-                "key" | "operator"
-            )
-            | ("NodeSelector", "nodeSelectorTerms")
-            | ("StorageClass", "provisioner")
-            | ("CronJobSpec", "schedule")
-            | ("RoleRef", "name" | "kind")
-            | ("Subject", "name" | "kind")
-            | ("CrossVersionObjectReference", "name" | "kind")
-            | ("HTTPIngressPath", "pathType")
-            | ("PolicyRule", "verbs")
-    )
+    REQUIRED
+        .iter()
+        .any(|(kinds, fields)| kinds.contains(&kind) && fields.contains(&field))
 }
 
 fn is_empty(value: &Value) -> bool {

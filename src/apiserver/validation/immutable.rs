@@ -21,16 +21,16 @@ pub(super) fn check(resource_type: &ResourceType, old: &Value, object: &Value) -
         ("apps", "deployments" | "replicasets" | "daemonsets") => fixed("/spec/selector"),
         ("batch", "jobs") => {
             fixed("/spec/selector");
-            if !(old.pointer("/spec/suspend") == Some(&Value::Bool(true))) {
+            if old.pointer("/spec/suspend") != Some(&Value::Bool(true)) {
                 fixed("/spec/template");
             }
             fixed("/spec/completionMode");
         }
-        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings") => {
-            if old.get("roleRef") != object.get("roleRef") {
-                let value = object.get("roleRef").cloned().unwrap_or_default();
-                causes.push(Cause::invalid("roleRef", &value, "cannot change roleRef"));
-            }
+        ("rbac.authorization.k8s.io", "rolebindings" | "clusterrolebindings")
+            if old.get("roleRef") != object.get("roleRef") =>
+        {
+            let value = object.get("roleRef").cloned().unwrap_or_default();
+            causes.push(Cause::invalid("roleRef", &value, "cannot change roleRef"));
         }
         ("storage.k8s.io", "storageclasses") => {
             for field in [
@@ -47,13 +47,11 @@ pub(super) fn check(resource_type: &ResourceType, old: &Value, object: &Value) -
                 }
             }
         }
-        ("scheduling.k8s.io", "priorityclasses") => {
-            if old.get("value") != object.get("value") {
-                causes.push(Cause::forbidden(
-                    "value",
-                    "may not be changed in an update.",
-                ));
-            }
+        ("scheduling.k8s.io", "priorityclasses") if old.get("value") != object.get("value") => {
+            causes.push(Cause::forbidden(
+                "value",
+                "may not be changed in an update.",
+            ));
         }
         ("apps", "statefulsets") => stateful_set(old, object, &mut causes),
         ("", "pods") => pod(old, object, &mut causes),

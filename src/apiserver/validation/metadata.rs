@@ -19,8 +19,6 @@ pub(super) fn check(resource_type: &ResourceType, object: &Value) -> Vec<Cause> 
         ("rbac.authorization.k8s.io" | "scheduling.k8s.io" | "flowcontrol.apiserver.k8s.io", _) => {
             names::path_segment(name)
         }
-        ("" | "events.k8s.io", "events") => names::path_segment(name),
-        ("certificates.k8s.io", _) => names::path_segment(name),
         _ => names::dns_subdomain(name),
     };
     for problem in problems {

@@ -79,9 +79,8 @@ pub(super) fn qualified(text: &str) -> Vec<String> {
         }
         _ => {
             problems.push(format!(
-                "a qualified name {} with an optional DNS subdomain prefix and '/' (e.g. \
-                 'example.com/MyName')",
-                QUALIFIED
+                "a qualified name {QUALIFIED} with an optional DNS subdomain prefix and '/' (e.g. \
+                 'example.com/MyName')"
             ));
             return problems;
         }

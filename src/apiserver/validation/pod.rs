@@ -109,7 +109,7 @@ fn container(container: &Value, path: &str, volumes: &BTreeSet<&str>, causes: &m
             let Some(number) = port.get(field).and_then(Value::as_i64) else {
                 continue;
             };
-            if !(1..=65_535).contains(&number) && !(field == "hostPort" && number == 0) {
+            if !((1..=65_535).contains(&number) || field == "hostPort" && number == 0) {
                 causes.push(Cause::invalid(
                     format!("{path}.ports[{index}].{field}"),
                     &Value::from(number),
