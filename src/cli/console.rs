@@ -1,0 +1,116 @@
+//! The console, on a terminal.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use bayplan::config::env::Environment;
+use bayplan::config::paths::Paths;
+use bayplan::connect::{Access, Session};
+use bayplan::tui::runtime::appearance::Appearance;
+use bayplan::tui::runtime::console::{self, Options};
+use bayplan::tui::view::{self, View};
+
+use crate::telemetry;
+
+pub fn run(command: &super::Console) -> Result<ExitCode> {
+    let environment = Environment::read();
+    let paths = Paths::resolve()?;
+    telemetry::log_to_file(&paths.state, environment.log_filter.as_deref())?;
+    super::runtime()?.block_on(open(command, &environment, &paths))
+}
+
+async fn open(
+    command: &super::Console,
+    environment: &Environment,
+    paths: &Paths,
+) -> Result<ExitCode> {
+    let options = Options {
+        view: command
+            .view
+            .as_deref()
+            .map_or(Ok(View::default()), view_named)?,
+        scope: scope(&command.scope),
+        appearance: appearance(&command.look, environment, &paths.config),
+        notices: Vec::new(),
+    };
+    let access = if command.read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let target = super::target(&command.target, "bayplan")?;
+    let session = Session::open(target, access, command.scope.namespace.clone()).await?;
+    let outcome = console::run(session.clone(), options).await;
+    session.close().await;
+    outcome?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn view_named(name: &str) -> Result<View> {
+    let Some(view) = View::named(name) else {
+        let known: Vec<&str> = View::ALL.into_iter().map(View::name).collect();
+        bail!(
+            "there is no view `{name}`; the views are {}",
+            known.join(", ")
+        );
+    };
+    Ok(view)
+}
+
+pub(super) fn scope(arguments: &super::Scope) -> view::Scope {
+    match &arguments.namespace {
+        Some(namespace) if !arguments.all_namespaces => view::Scope::of(&[namespace]),
+        _ => view::Scope::All,
+    }
+}
+
+pub(super) fn appearance(
+    look: &super::Look,
+    environment: &Environment,
+    config: &Path,
+) -> Appearance {
+    Appearance::detect(environment, look.theme.as_deref(), look.ascii, config)
+}
+
+/// `120x36`.
+pub(super) fn size(text: &str) -> Result<(u16, u16)> {
+    const SMALLEST: (u16, u16) = (20, 5);
+    const LARGEST: (u16, u16) = (1_000, 500);
+    let (columns, lines) = text
+        .split_once(['x', 'X'])
+        .and_then(|(columns, lines)| Some((columns.parse().ok()?, lines.parse().ok()?)))
+        .with_context(|| format!("`{text}` is no size; write columns x rows, as in 120x36"))?;
+    if (columns, lines) < SMALLEST || columns > LARGEST.0 || lines > LARGEST.1 || lines < SMALLEST.1
+    {
+        bail!(
+            "a frame of {columns}x{lines} is out of range: {}x{} to {}x{}",
+            SMALLEST.0,
+            SMALLEST.1,
+            LARGEST.0,
+            LARGEST.1
+        );
+    }
+    Ok((columns, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_columns_by_rows_within_reason() {
+        assert_eq!(size("120x36").unwrap(), (120, 36));
+        for wrong in [
+            "", "120", "x36", "120x", "10x4", "99999x10", "2000x36", "80x2",
+        ] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_view_names_the_known_ones() {
+        let error = view_named("bay").unwrap_err().to_string();
+        assert!(error.contains("bays, domains"), "{error}");
+    }
+}
