@@ -14,6 +14,7 @@ mod claim;
 #[expect(dead_code, reason = "the job controller uses the rest")]
 mod condition;
 mod field;
+mod history;
 #[expect(
     dead_code,
     reason = "the controllers that are being written use the rest"
@@ -38,6 +39,7 @@ mod node_lifecycle;
 mod pod_gc;
 mod replica_set;
 mod service_account;
+mod stateful_set;
 mod taint_eviction;
 
 use crate::k8s::{Change, Cluster, ObjectKey, Op};
@@ -72,6 +74,7 @@ pub fn all() -> Vec<Controller> {
         deployment::CONTROLLER,
         replica_set::CONTROLLER,
         replica_set::REPLICATION_CONTROLLER,
+        stateful_set::CONTROLLER,
         endpoint_slice::CONTROLLER,
         endpoints::CONTROLLER,
         garbage_collector::CONTROLLER,

@@ -133,8 +133,27 @@ impl Fnv32 {
     }
 }
 
+/// Whether two templates mean the same: absent, null and empty lists count as equal.
+pub(super) fn is_same(one: &Value, other: &Value) -> bool {
+    let (mut one, mut other) = (one.clone(), other.clone());
+    prune(&mut one);
+    prune(&mut other);
+    one == other
+}
+
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, inner| !is_absent(inner));
+            fields.values_mut().for_each(prune);
+        }
+        Value::Array(entries) => entries.iter_mut().for_each(prune),
+        _ => {}
+    }
+}
+
 /// Whether a field with this value means the same as no field.
-pub(super) fn is_absent(value: &Value) -> bool {
+fn is_absent(value: &Value) -> bool {
     value.is_null() || value.as_array().is_some_and(Vec::is_empty)
 }
 

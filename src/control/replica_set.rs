@@ -35,20 +35,20 @@ pub(super) const REPLICATION_CONTROLLER: Controller = Controller {
 };
 
 struct Flavour {
-    kind: Kind,
+    kind: &'static Kind,
     reporter: &'static str,
     /// Replica sets say how many pods are on their way out.
     counts_terminating: bool,
 }
 
 const REPLICA_SETS: Flavour = Flavour {
-    kind: kind::REPLICA_SET,
+    kind: &kind::REPLICA_SET,
     reporter: "replicaset-controller",
     counts_terminating: true,
 };
 
 const REPLICATION_CONTROLLERS: Flavour = Flavour {
-    kind: kind::REPLICATION_CONTROLLER,
+    kind: &kind::REPLICATION_CONTROLLER,
     reporter: "replication-controller",
     counts_terminating: false,
 };
@@ -84,7 +84,7 @@ fn reconcile(cluster: &Cluster, key: &ObjectKey, now: Timestamp, flavour: &Flavo
     let candidates = || pod::candidates(cluster, owner);
     let Claimed { objects: pods, ops } = claim::claim(
         owner,
-        &flavour.kind,
+        flavour.kind,
         selector,
         candidates().filter(|pod| pod::is_active(pod)),
     );
@@ -139,7 +139,7 @@ impl Replicas<'_> {
 
     fn add(&self, template: &Value, index: usize, outcome: &mut Outcome) {
         let name = naming::generated(self.cluster, &resources::PODS, self.owner, index);
-        let pod = pod::from_template(template, self.owner, &self.flavour.kind, &name);
+        let pod = pod::from_template(template, self.owner, self.flavour.kind, &name);
         outcome
             .ops
             .push(write::create(resources::PODS, self.owner.namespace(), pod));
@@ -153,7 +153,7 @@ impl Replicas<'_> {
         Reporter {
             name: self.flavour.reporter,
             object: self.owner,
-            kind: &self.flavour.kind,
+            kind: self.flavour.kind,
         }
     }
 }

@@ -11,7 +11,7 @@ use super::super::claim;
 use super::super::condition::{self, Condition, Times};
 use super::super::field::{self, Rounding};
 use super::super::kind;
-use super::super::naming::{self, is_absent};
+use super::super::naming;
 use super::super::write::{self, Reporter};
 use super::super::{Outcome, kind::REPLICA_SET};
 use super::{DESIRED_REPLICAS, MAX_REPLICAS, NAME, REVISION, REVISION_HISTORY, TEMPLATE_HASH};
@@ -428,12 +428,12 @@ fn is_kept_from_sets(name: &str) -> bool {
     .contains(&name)
 }
 
-/// Source: `EqualIgnoreHash`, with absent, null and empty lists counted as the same.
+/// Source: `EqualIgnoreHash`.
 fn equal_but_hash(one: &Value, other: &Value) -> bool {
-    plain(one) == plain(other)
+    naming::is_same(&without_hash(one), &without_hash(other))
 }
 
-fn plain(template: &Value) -> Value {
+fn without_hash(template: &Value) -> Value {
     let mut template = template.clone();
     if let Some(labels) = template
         .pointer_mut("/metadata/labels")
@@ -441,17 +441,5 @@ fn plain(template: &Value) -> Value {
     {
         labels.remove(TEMPLATE_HASH);
     }
-    prune(&mut template);
     template
-}
-
-fn prune(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            fields.retain(|_, inner| !is_absent(inner));
-            fields.values_mut().for_each(prune);
-        }
-        Value::Array(entries) => entries.iter_mut().for_each(prune),
-        _ => {}
-    }
 }
