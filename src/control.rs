@@ -29,6 +29,7 @@ mod write;
 #[cfg(test)]
 mod harness;
 
+mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Controller> {
         replica_set::CONTROLLER,
         replica_set::REPLICATION_CONTROLLER,
         stateful_set::CONTROLLER,
+        daemon_set::CONTROLLER,
         endpoint_slice::CONTROLLER,
         endpoints::CONTROLLER,
         garbage_collector::CONTROLLER,
