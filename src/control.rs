@@ -11,7 +11,6 @@
 use jiff::{SignedDuration, Timestamp};
 
 mod claim;
-#[expect(dead_code, reason = "the job controller uses the rest")]
 mod condition;
 mod field;
 mod history;
@@ -29,11 +28,13 @@ mod write;
 #[cfg(test)]
 mod harness;
 
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod endpoint_slice;
 mod endpoints;
 mod garbage_collector;
+mod job;
 mod lab;
 mod namespace;
 mod node_lifecycle;
@@ -77,6 +78,9 @@ pub fn all() -> Vec<Controller> {
         replica_set::REPLICATION_CONTROLLER,
         stateful_set::CONTROLLER,
         daemon_set::CONTROLLER,
+        job::CONTROLLER,
+        job::TTL,
+        cron_job::CONTROLLER,
         endpoint_slice::CONTROLLER,
         endpoints::CONTROLLER,
         garbage_collector::CONTROLLER,

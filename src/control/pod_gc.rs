@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::condition::{self, Condition};
 use super::{BURST, Controller, Outcome, field, seconds_after, trigger, write};
-use crate::k8s::columns::NodeColumns;
+use crate::k8s::columns::{NodeColumns, PodColumns};
 use crate::k8s::lab::{RUNTIME_LABEL, RUNTIME_SIMULATED};
 use crate::k8s::taint::UNREACHABLE;
 use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, resources};
@@ -52,9 +52,7 @@ fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
         return;
     }
     if trigger::pod_turned(change) {
-        let is_finished = object
-            .pod()
-            .is_some_and(crate::k8s::columns::PodColumns::is_finished);
+        let is_finished = object.pod().is_some_and(PodColumns::is_finished);
         if object.is_terminating() || change.kind == ChangeKind::Added {
             keys.push(object.key.clone());
         }
@@ -130,9 +128,7 @@ fn end(
     now: Timestamp,
     outcome: &mut Outcome,
 ) {
-    let is_finished = pod
-        .pod()
-        .is_some_and(crate::k8s::columns::PodColumns::is_finished);
+    let is_finished = pod.pod().is_some_and(PodColumns::is_finished);
     if !is_finished {
         let json = pod.json();
         let current = field::tree(&json, "/status").clone();
@@ -159,10 +155,7 @@ fn end(
 fn remove_oldest(cluster: &Cluster, outcome: &mut Outcome) {
     let mut finished: Vec<&Arc<Object>> = cluster
         .pods()
-        .filter(|pod| {
-            pod.pod()
-                .is_some_and(crate::k8s::columns::PodColumns::is_finished)
-        })
+        .filter(|pod| pod.pod().is_some_and(PodColumns::is_finished))
         .filter(|pod| !pod.is_terminating())
         .collect();
     let surplus = finished.len().saturating_sub(FINISHED_MAX).min(BURST);

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::super::pod::{self, Availability};
 use super::super::{BURST, write};
 use super::{Set, identity, is_running_and_ready};
+use crate::k8s::columns::PodColumns;
 use crate::k8s::{Object, resources};
 
 impl<'a> Set<'a> {
@@ -51,7 +52,7 @@ impl<'a> Set<'a> {
             self.create(ordinal);
             return self.wait();
         };
-        let is_finished = pod.pod().is_some_and(|columns| columns.is_finished());
+        let is_finished = pod.pod().is_some_and(PodColumns::is_finished);
         if is_finished && !pod.is_terminating() {
             let message = format!(
                 "StatefulSet {}/{} is recreating failed Pod {}",

@@ -1,0 +1,214 @@
+use super::super::harness::{Bench, check_order_independent};
+use super::*;
+use crate::k8s::build::{self, Draft};
+
+const ALL: [Controller; 2] = [CONTROLLER, TTL];
+
+fn job(spec: &Value) -> Draft {
+    build::object(resources::JOBS, "batch/v1", "Job", "sum")
+        .with(&json!({"spec": {
+            "completions": 3, "parallelism": 2, "backoffLimit": 2,
+            "template": {"spec": {
+                "restartPolicy": "Never",
+                "containers": [{"name": "app", "image": "sum:1"}],
+            }},
+        }}))
+        .with(&json!({ "spec": spec }))
+}
+
+fn status(bench: &Bench) -> Value {
+    bench.find(&resources::JOBS, "sum")["status"].clone()
+}
+
+fn conditions(bench: &Bench) -> Vec<String> {
+    field::list(&status(bench), "/conditions")
+        .iter()
+        .map(|entry| {
+            format!(
+                "{}={}",
+                field::text(entry, "/type"),
+                field::text(entry, "/reason")
+            )
+        })
+        .collect()
+}
+
+fn active(bench: &Bench) -> Vec<Arc<Object>> {
+    bench
+        .pods()
+        .into_iter()
+        .filter(|pod| pod::is_active(pod))
+        .collect()
+}
+
+fn end(bench: &mut Bench, pod: &Object, phase: &str) {
+    let mut ended = pod.json();
+    ended["status"] = json!({"phase": phase, "containerStatuses": [{"name": "app", "restartCount": 0,
+        "state": {"terminated": {"exitCode": 1, "finishedAt": write::time(bench.now)}}}]});
+    let patch = json!({"status": ended["status"]});
+    bench.edit(&resources::PODS, pod.name(), &patch);
+    bench.settle();
+}
+
+#[test]
+fn job_runs_to_completion_within_its_parallelism() {
+    let mut bench = Bench::new(&ALL, &[job(&json!({}))]);
+    bench.settle();
+    let mut most = 0;
+    while let Some(pod) = active(&bench).first().cloned() {
+        most = most.max(active(&bench).len());
+        end(&mut bench, &pod, "Succeeded");
+    }
+    assert_eq!(most, 2);
+    let status = status(&bench);
+    assert_eq!(
+        (&status["succeeded"], status.get("active")),
+        (&json!(3), None)
+    );
+    assert_eq!(status["startTime"], status["completionTime"]);
+    assert_eq!(
+        conditions(&bench),
+        [
+            "SuccessCriteriaMet=CompletionsReached",
+            "Complete=CompletionsReached"
+        ]
+    );
+    assert_eq!(bench.reasons().last(), Some(&"Completed"));
+    assert_eq!(bench.pods().len(), 3, "finished pods stay for their logs");
+}
+
+#[test]
+fn failures_back_off_and_then_fail_the_job() {
+    let mut bench = Bench::new(&ALL, &[job(&json!({"completions": 1, "parallelism": 1}))]);
+    bench.settle();
+    for wait in [10, 20] {
+        let pod = active(&bench).remove(0);
+        end(&mut bench, &pod, "Failed");
+        bench.advance(wait - 1);
+        assert!(active(&bench).is_empty(), "{wait} s of back-off");
+        bench.advance(1);
+        assert_eq!(active(&bench).len(), 1);
+    }
+    let pod = active(&bench).remove(0);
+    end(&mut bench, &pod, "Failed");
+    assert_eq!(
+        conditions(&bench),
+        [
+            "FailureTarget=BackoffLimitExceeded",
+            "Failed=BackoffLimitExceeded"
+        ]
+    );
+    assert_eq!(status(&bench)["failed"], 3);
+}
+
+#[test]
+fn indexed_job_completes_each_index() {
+    let spec = json!({"completionMode": "Indexed", "completions": 4, "parallelism": 4});
+    let mut bench = Bench::new(&ALL, &[job(&spec)]);
+    bench.settle();
+    let pods = active(&bench);
+    let mut indexes: Vec<i64> = pods.iter().filter_map(|pod| index::of(pod)).collect();
+    indexes.sort_unstable();
+    assert_eq!(indexes, [0, 1, 2, 3]);
+    let second = pods.iter().find(|pod| index::of(pod) == Some(1)).unwrap();
+    assert!(second.name().starts_with("sum-1-"));
+    let json = second.json();
+    assert_eq!(json["spec"]["hostname"], "sum-1");
+    assert_eq!(
+        json["spec"]["containers"][0]["env"][0]["name"],
+        "JOB_COMPLETION_INDEX"
+    );
+    for pod in pods.iter().filter(|pod| index::of(pod) != Some(1)) {
+        end(&mut bench, pod, "Succeeded");
+    }
+    assert_eq!(status(&bench)["completedIndexes"], "0,2,3");
+    end(&mut bench, second, "Failed");
+    bench.advance(30);
+    let again = active(&bench).remove(0);
+    assert_eq!(index::of(&again), Some(1));
+    end(&mut bench, &again, "Succeeded");
+    assert_eq!(status(&bench)["completedIndexes"], "0-3");
+    assert!(conditions(&bench).contains(&"Complete=CompletionsReached".to_owned()));
+}
+
+#[test]
+fn work_queue_job_stops_with_the_first_success() {
+    let mut bench = Bench::new(
+        &ALL,
+        &[job(&json!({"completions": null, "parallelism": 2}))],
+    );
+    bench.settle();
+    let pods = active(&bench);
+    end(&mut bench, &pods[0], "Succeeded");
+    assert_eq!(
+        active(&bench).len(),
+        1,
+        "the other one runs on, no new one comes"
+    );
+    end(&mut bench, &pods[1], "Succeeded");
+    assert!(conditions(&bench).contains(&"Complete=CompletionsReached".to_owned()));
+}
+
+#[test]
+fn deadline_ends_the_pods() {
+    let mut bench = Bench::new(&ALL, &[job(&json!({"activeDeadlineSeconds": 60}))]);
+    bench.settle();
+    for pod in active(&bench) {
+        bench.start(&pod, "n1");
+    }
+    bench.advance(59);
+    assert_eq!(active(&bench).len(), 2);
+    bench.advance(1);
+    assert!(active(&bench).is_empty());
+    assert_eq!(
+        conditions(&bench),
+        ["FailureTarget=DeadlineExceeded"],
+        "pods are still ending"
+    );
+    bench.run_pods("n1");
+    assert_eq!(
+        conditions(&bench).last().unwrap(),
+        "Failed=DeadlineExceeded"
+    );
+}
+
+#[test]
+fn suspended_job_has_no_pods_until_it_is_resumed() {
+    let mut bench = Bench::new(&ALL, &[job(&json!({"suspend": true}))]);
+    bench.settle();
+    assert!(active(&bench).is_empty());
+    assert_eq!(conditions(&bench), ["Suspended=JobSuspended"]);
+    bench.edit(
+        &resources::JOBS,
+        "sum",
+        &json!({"spec": {"suspend": false}}),
+    );
+    bench.settle();
+    assert_eq!(active(&bench).len(), 2);
+    assert_eq!(conditions(&bench), ["Suspended=JobResumed"]);
+}
+
+#[test]
+fn finished_job_is_deleted_after_its_time_to_live() {
+    let spec = json!({"completions": 1, "ttlSecondsAfterFinished": 100});
+    let mut bench = Bench::new(&ALL, &[job(&spec)]);
+    bench.settle();
+    let pod = active(&bench).remove(0);
+    end(&mut bench, &pod, "Succeeded");
+    bench.advance(99);
+    assert_eq!(bench.cluster.count(&resources::JOBS), 1);
+    bench.advance(1);
+    let job = bench.find(&resources::JOBS, "sum");
+    assert_eq!(job["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+}
+
+#[test]
+fn ends_the_same_in_any_order() {
+    check_order_independent(&ALL, &[job(&json!({}))], |bench| {
+        bench.settle();
+        for _ in 0..3 {
+            let pod = active(bench).remove(0);
+            end(bench, &pod, "Succeeded");
+        }
+    });
+}
