@@ -28,9 +28,12 @@ mod write;
 #[cfg(test)]
 mod harness;
 
+mod autoscaler;
+mod cluster_role;
 mod cron_job;
 mod daemon_set;
 mod deployment;
+mod disruption;
 mod endpoint_slice;
 mod endpoints;
 mod garbage_collector;
@@ -40,6 +43,7 @@ mod namespace;
 mod node_lifecycle;
 mod pod_gc;
 mod replica_set;
+mod resource_quota;
 mod service_account;
 mod stateful_set;
 mod taint_eviction;
@@ -84,6 +88,10 @@ pub fn all() -> Vec<Controller> {
         endpoint_slice::CONTROLLER,
         endpoints::CONTROLLER,
         garbage_collector::CONTROLLER,
+        disruption::CONTROLLER,
+        resource_quota::CONTROLLER,
+        autoscaler::CONTROLLER,
+        cluster_role::CONTROLLER,
         lab::node_pool::CONTROLLER,
         lab::outage::CONTROLLER,
         node_lifecycle::CONTROLLER,
