@@ -384,7 +384,7 @@ fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel 
             Role::Bad,
         ));
     }
-    lines.push(Line::of(format!("undo: {}", proposal.undo), Role::Dim));
+    lines.push(Line::of(proposal.undo.clone(), Role::Dim));
     let typed = match &proposal.confirmation {
         Confirmation::Enter => None,
         Confirmation::Typed(name) => Some((name.clone(), state.typed.text().to_owned())),

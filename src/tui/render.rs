@@ -88,8 +88,10 @@ pub fn render(
         )
     });
     if let Some(over) = &screen.overlay {
+        // The header says which cluster this is, whatever lies over the rest.
         let room = Rect {
-            height: area.height - 1 - u16::from(rows.hints),
+            y: area.y + 1,
+            height: area.height - 2 - u16::from(rows.hints),
             ..area
         };
         caret = overlay::draw(over, palette, room, buffer).or(caret);

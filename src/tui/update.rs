@@ -89,7 +89,9 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let stale = model
         .summary
         .at
-        .is_none_or(|at| now.duration_since(at) >= SUMMARY_EVERY);
+        .is_none_or(|at| now.duration_since(at) >= SUMMARY_EVERY)
+        // The first figures come with the first objects.
+        || model.summary.nodes + model.summary.pods == 0;
     if model.summary.version != model.cache.version() && stale {
         model.summary = Summary::of(&model.cache.cluster, model.cache.version(), now);
     }

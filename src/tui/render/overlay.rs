@@ -41,9 +41,25 @@ pub fn draw(
 fn panel(title: &Line, palette: &Palette, area: Rect, role: Role, buffer: &mut Buffer) -> Rect {
     blank(buffer, area, palette.on(Role::Text, Some(Role::Panel)));
     let edge = palette.on(role, Some(Role::Panel));
+    let (right, bottom) = (
+        area.right().saturating_sub(1),
+        area.bottom().saturating_sub(1),
+    );
     for x in area.left()..area.right() {
         super::set(buffer, x, area.y, "─", edge);
-        super::set(buffer, x, area.bottom().saturating_sub(1), "─", edge);
+        super::set(buffer, x, bottom, "─", edge);
+    }
+    for y in area.top()..area.bottom() {
+        super::set(buffer, area.x, y, "│", edge);
+        super::set(buffer, right, y, "│", edge);
+    }
+    for (x, y, corner) in [
+        (area.x, area.y, "╭"),
+        (right, area.y, "╮"),
+        (area.x, bottom, "╰"),
+        (right, bottom, "╯"),
+    ] {
+        super::set(buffer, x, y, corner, edge);
     }
     let mut line = Line::of(" ", Role::Text);
     line.spans.extend(title.spans.iter().cloned());
@@ -161,7 +177,7 @@ fn completions(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut B
     let visible: Vec<&Choice> = line.choices.iter().skip(from).take(shown).collect();
     choices(
         &visible,
-        line.chosen.map(|chosen| chosen - from),
+        line.chosen.map(|chosen| chosen.saturating_sub(from)),
         palette,
         Rect { y, ..area },
         buffer,
@@ -251,7 +267,7 @@ fn finder(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut Buffer
     let visible: Vec<&Choice> = line.choices.iter().skip(from).take(shown).collect();
     choices(
         &visible,
-        line.chosen.map(|chosen| chosen - from),
+        line.chosen.map(|chosen| chosen.saturating_sub(from)),
         palette,
         list,
         buffer,
@@ -340,5 +356,11 @@ fn menu(value: &Menu, palette: &Palette, room: Rect, buffer: &mut Buffer) {
     let shown = usize::from(inside.height);
     let from = (value.chosen + 1).saturating_sub(shown);
     let visible: Vec<&Choice> = value.choices.iter().skip(from).take(shown).collect();
-    choices(&visible, Some(value.chosen - from), palette, inside, buffer);
+    choices(
+        &visible,
+        Some(value.chosen.saturating_sub(from)),
+        palette,
+        inside,
+        buffer,
+    );
 }

@@ -1,0 +1,16 @@
+//! The console without a terminal: facts and keys in, screens out.
+//!
+//! `UPDATE=1 cargo test --test tui` writes the golden frames anew; review them like code.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod console;
+mod frames;
+mod keys;
+mod objects;
