@@ -13,8 +13,8 @@ use super::command::table::{self, Section};
 use super::model::{ConfirmState, LineKind, LineState, Model, Open};
 use super::notice::Weight;
 use super::screen::{
-    Band, Choice, CommandLine, ConfirmPanel, Header, HelpPanel, Hint, Menu, Overlay, Screen, Tab,
-    Widget,
+    Band, Choice, CommandLine, ConfirmPanel, Header, HeaderGroup, HelpPanel, Hint, Menu, Overlay,
+    Screen, Tab, Widget,
 };
 use super::text::{Line, Role, cut_middle, width};
 use super::view::View;
@@ -82,17 +82,11 @@ fn header(model: &Model) -> Header {
         1 => Line::of("✕ 1 problem", Role::Bad),
         more => Line::of(format!("✕ {} problems", thousands(more as u64)), Role::Bad),
     };
-    let mut left = vec![who];
+    let group = |rank: u8, line: Line| HeaderGroup { rank, line };
+    let mut left = vec![group(0, who), group(2, scope)];
     if summary.at.is_some() && summary.nodes + summary.pods > 0 {
-        left.push(problems);
-        left.push(scope);
-        left.push(pressure);
-        left.push(size);
-    } else {
-        left.push(scope);
+        left.extend([group(4, size), group(3, pressure), group(1, problems)]);
     }
-    // Importance and place differ: problems survive longest, yet stand last.
-    left.sort_by_key(|group| group.plain().contains("problem"));
     Header {
         left,
         right: freshness(model),

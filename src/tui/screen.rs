@@ -35,9 +35,16 @@ pub struct Screen {
 /// Left part and right part of the first row; the right part wins where room is short.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Header {
-    /// Groups in order of importance: later ones are dropped first.
-    pub left: Vec<Line>,
+    /// In the order of their places.
+    pub left: Vec<HeaderGroup>,
     pub right: Line,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct HeaderGroup {
+    /// Where room is short, the highest go first; 0 stays always and is cut.
+    pub rank: u8,
+    pub line: Line,
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -14,20 +14,10 @@ pub fn header(header: &Header, palette: &Palette, area: Rect, buffer: &mut Buffe
     let right = u16::try_from(header.right.width()).unwrap_or(u16::MAX);
     let right = right.min(area.width.saturating_sub(2));
     let inner = area.width.saturating_sub(right + 3);
-    // Later groups go first where room is short; the first is cut rather than dropped.
-    let mut left = Line::default();
     let gap = if area.width < 100 { "  " } else { "   " };
-    for (place, group) in header
-        .left
-        .iter()
-        .filter(|group| !group.is_empty())
-        .enumerate()
-    {
-        let lead = if place == 0 { 0 } else { gap.len() };
-        if place > 0 && left.width() + lead + group.width() > usize::from(inner) {
-            continue;
-        }
-        if place > 0 {
+    let mut left = Line::default();
+    for group in fitting(header, gap.len(), usize::from(inner)) {
+        if !left.is_empty() {
             left.push(gap, Role::Text);
         }
         left.spans.extend(group.spans.iter().cloned());
@@ -44,6 +34,27 @@ pub fn header(header: &Header, palette: &Palette, area: Rect, buffer: &mut Buffe
         ..area
     };
     put(buffer, palette, place, &header.right, ground);
+}
+
+/// The groups that have room, the important ones first, in the order of their places.
+fn fitting(header: &Header, gap: usize, room: usize) -> Vec<&Line> {
+    let mut by_rank: Vec<(usize, u8, &Line)> = header
+        .left
+        .iter()
+        .enumerate()
+        .filter(|(_, group)| !group.line.is_empty())
+        .map(|(place, group)| (place, group.rank, &group.line))
+        .collect();
+    by_rank.sort_by_key(|(_, rank, _)| *rank);
+    let mut used = 0;
+    by_rank.retain(|(_, rank, line)| {
+        let columns = line.width() + if used > 0 { gap } else { 0 };
+        let fits = *rank == 0 || used + columns <= room;
+        used += if fits { columns } else { 0 };
+        fits
+    });
+    by_rank.sort_by_key(|(place, _, _)| *place);
+    by_rank.into_iter().map(|(_, _, line)| line).collect()
 }
 
 pub fn band(band: &Band, palette: &Palette, area: Rect, buffer: &mut Buffer) {

@@ -1,0 +1,318 @@
+//! The console in a real pseudo-terminal: it starts, follows the size, and gives the terminal back
+//! however it ends.
+
+#![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+/// Longer than the slowest machine needs to open a new cluster in a debug build.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Console {
+    master: Box<dyn MasterPty + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    writer: Box<dyn Write + Send>,
+    output: Receiver<Vec<u8>>,
+    screen: vt100::Parser,
+    raw: Vec<u8>,
+    _home: tempfile::TempDir,
+}
+
+fn size(columns: u16, rows: u16) -> PtySize {
+    PtySize {
+        rows,
+        cols: columns,
+        pixel_width: 0,
+        pixel_height: 0,
+    }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
+}
+
+impl Console {
+    fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_bayplan"));
+        command.args(arguments);
+        Self::run(command, environment)
+    }
+
+    fn run(mut command: CommandBuilder, environment: &[(&str, &str)]) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        command.env_clear();
+        for (name, value) in [
+            ("TERM", "xterm-256color"),
+            ("LANG", "C.UTF-8"),
+            ("USER", "ops"),
+        ] {
+            command.env(name, value);
+        }
+        command.env("HOME", home.path());
+        for name in ["DATA", "CONFIG", "STATE", "CACHE"] {
+            command.env(format!("XDG_{name}_HOME"), home.path().join(name));
+        }
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        let pair = native_pty_system().openpty(size(100, 32)).unwrap();
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let writer = pair.master.take_writer().unwrap();
+        let (sender, output) = channel();
+        std::thread::spawn(move || {
+            let mut chunk = [0; 65536];
+            while let Ok(count @ 1..) = reader.read(&mut chunk) {
+                if sender.send(chunk.get(..count).unwrap().to_vec()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            master: pair.master,
+            child,
+            writer,
+            output,
+            screen: vt100::Parser::new(cells(32), cells(100), 0),
+            raw: Vec::new(),
+            _home: home,
+        }
+    }
+
+    fn text(&self) -> String {
+        self.screen.screen().contents()
+    }
+
+    /// Takes output in for `wait` at most; `false` when there was none.
+    fn take(&mut self, wait: Duration) -> bool {
+        match self.output.recv_timeout(wait) {
+            Ok(bytes) => {
+                self.screen.process(&bytes);
+                self.raw.extend(bytes);
+                true
+            }
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
+        }
+    }
+
+    #[track_caller]
+    fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain until {what}:\n{}\n{}",
+                self.text(),
+                String::from_utf8_lossy(&self.raw)
+            );
+            self.take(Duration::from_millis(100));
+        }
+    }
+
+    fn keys(&mut self, keys: &str) {
+        self.writer.write_all(keys.as_bytes()).unwrap();
+        self.writer.flush().unwrap();
+    }
+
+    fn signal(&self, name: rustix::process::Signal) {
+        let id = self.child.process_id().unwrap();
+        let pid = rustix::process::Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
+        rustix::process::kill_process(pid, name).unwrap();
+    }
+
+    #[track_caller]
+    fn wait_for_end(&mut self) -> u32 {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            while self.take(Duration::from_millis(50)) {}
+            if let Some(status) = self.child.try_wait().unwrap() {
+                while self.take(Duration::from_millis(50)) {}
+                return status.exit_code();
+            }
+            assert!(
+                Instant::now() < deadline,
+                "it does not end:\n{}",
+                self.text()
+            );
+        }
+    }
+
+    #[track_caller]
+    fn is_restored(&self) {
+        let screen = self.screen.screen();
+        assert!(!screen.alternate_screen(), "still on the alternate screen");
+        assert!(!screen.hide_cursor(), "the cursor is still hidden");
+        assert!(!screen.bracketed_paste(), "bracketed paste is still on");
+        assert_eq!(
+            screen.mouse_protocol_mode(),
+            vt100::MouseProtocolMode::None,
+            "the mouse is still reported"
+        );
+    }
+
+    #[track_caller]
+    fn wait_for_data(&mut self) {
+        self.wait_until("data is there", |console| console.text().contains("live"));
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        // It has ended in all tests that pass; in others nobody else would end it.
+        let _already_ended = self.child.kill();
+    }
+}
+
+#[test]
+fn it_starts_follows_the_size_and_quits() {
+    let mut console = Console::start(&["pods"], &[]);
+    console.wait_for_data();
+    assert!(console.screen.screen().alternate_screen());
+    assert!(
+        console.text().starts_with(" bayplan  default"),
+        "{}",
+        console.text()
+    );
+    console.master.resize(size(120, 40)).unwrap();
+    console.screen.screen_mut().set_size(cells(40), cells(120));
+    console.wait_until("the frame is as large as the terminal", |console| {
+        let text = console.text();
+        text.lines().count() == 40
+            && text
+                .lines()
+                .last()
+                .is_some_and(|line| line.contains("? help"))
+    });
+    console.keys("?");
+    console.wait_until("help is open", |console| {
+        console.text().contains("keys and words")
+    });
+    console.keys("\u{1b}");
+    console.wait_until("help is closed", |console| {
+        !console.text().contains("keys and words")
+    });
+    console.keys("q");
+    console.wait_until("it asks", |console| {
+        console.text().contains("quit bayplan?")
+    });
+    console.keys("\r");
+    assert_eq!(console.wait_for_end(), 0);
+    console.is_restored();
+}
+
+#[test]
+fn nothing_is_written_while_nothing_changes() {
+    let mut console = Console::start(&["objects"], &[]);
+    console.wait_for_data();
+    // Settling: readiness, first figures, marks of what has just changed.
+    let deadline = Instant::now() + PATIENCE;
+    let quiet = loop {
+        if !console.take(Duration::from_secs(3)) {
+            break true;
+        }
+        if Instant::now() > deadline {
+            break false;
+        }
+    };
+    assert!(
+        quiet,
+        "three seconds without a byte never came:\n{}",
+        console.text()
+    );
+    console.keys("\u{3}");
+    console.wait_for_end();
+    console.is_restored();
+}
+
+#[test]
+fn signals_end_it_and_give_the_terminal_back() {
+    for signal in [
+        rustix::process::Signal::TERM,
+        rustix::process::Signal::HUP,
+        rustix::process::Signal::INT,
+    ] {
+        let mut console = Console::start(&["bays"], &[]);
+        console.wait_for_data();
+        console.signal(signal);
+        console.wait_for_end();
+        console.is_restored();
+    }
+}
+
+#[test]
+fn no_colour_and_ascii_are_kept_to_the_last_byte() {
+    let mut console = Console::start(&["pods"], &[("NO_COLOR", "1"), ("LANG", "C")]);
+    console.wait_for_data();
+    console.keys("?");
+    console.wait_until("help is open", |console| {
+        console.text().contains("keys and words")
+    });
+    console.keys("\u{3}");
+    console.wait_for_end();
+    assert!(console.raw.is_ascii(), "something beyond ASCII was sent");
+    let text = String::from_utf8_lossy(&console.raw).into_owned();
+    for sequence in text.split("\u{1b}[").skip(1) {
+        let Some((parameters, _)) = sequence.split_once('m') else {
+            continue;
+        };
+        let colour = parameters
+            .split(';')
+            .filter_map(|number| number.parse::<u32>().ok())
+            .any(|number| (30..=48).contains(&number) || (90..=107).contains(&number));
+        let numbers_only = parameters
+            .chars()
+            .all(|letter| letter.is_ascii_digit() || letter == ';');
+        assert!(
+            !(numbers_only && colour),
+            "a colour was sent: {parameters:?}"
+        );
+    }
+}
+
+#[test]
+fn without_a_terminal_it_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_bayplan"))
+        .env("HOME", home.path())
+        .env("XDG_DATA_HOME", home.path())
+        .env("XDG_STATE_HOME", home.path())
+        .env("XDG_CONFIG_HOME", home.path())
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(error.contains("needs a terminal"), "{error}");
+}
+
+/// Run by [`a_panic_gives_the_terminal_back_before_it_prints`] inside a pseudo-terminal.
+#[test]
+#[ignore = "the other half of a test: it panics with the terminal taken"]
+fn child_that_panics() {
+    let _terminal = bayplan::tui::runtime::terminal::Terminal::enter().unwrap();
+    panic!("the panic's own words");
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_before_it_prints() {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child_that_panics", "--ignored", "--nocapture"]);
+    let mut console = Console::run(command, &[]);
+    assert_ne!(console.wait_for_end(), 0);
+    console.is_restored();
+    let raw = String::from_utf8_lossy(&console.raw).into_owned();
+    let left = raw.find("[?1049l").unwrap();
+    let words = raw.find("the panic's own words").unwrap();
+    assert!(left < words, "the message went to the alternate screen");
+}
