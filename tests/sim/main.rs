@@ -4,6 +4,11 @@
 //! A failure prints the seed, the step, the last faults and the command that shows it again. A seed
 //! that failed once becomes a named test here.
 
+#![expect(
+    clippy::panic,
+    reason = "a test program: a violation is a panic, a replay is printed"
+)]
+
 use bayplan::sim::{Simulation, Violation};
 
 const FAULTS: usize = 100;

@@ -1,8 +1,8 @@
 //! The pod addresses of one machine, out of `spec.podCIDR`. One address is never held twice, and a
 //! freed one is not given out again before the range has been walked through.
 
+use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use crate::k8s::{Name, Uid};
 

@@ -1,3 +1,5 @@
+//! Fleet files: what they expand into, what is wrong with them, and the embedded ones.
+
 use std::collections::BTreeSet;
 
 use super::*;

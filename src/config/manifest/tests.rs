@@ -1,3 +1,5 @@
+//! Manifests read as `kubectl` reads them, and written so that it reads them back.
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
@@ -155,20 +157,24 @@ fn texts_survive_the_way_out_and_in() {
 /// The whole corpus of published manifests: every object is found, and survives being written.
 #[test]
 fn the_published_manifests_are_read_object_by_object() {
-    let root = Path::new("/work/shared/manifests");
-    if !root.is_dir() {
-        eprintln!("skipped: the corpus of published manifests is not on this machine");
+    // Beside the repository; one level up more where a work tree of it is built.
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let places = ["../shared/manifests", "../../shared/manifests"];
+    let Some(root) = places
+        .map(|place| here.join(place))
+        .into_iter()
+        .find(|root| root.is_dir())
+    else {
+        eprintln!("skipped: ../shared/manifests is not on this machine");
         return;
-    }
+    };
     let sources = fs::read_to_string(root.join("SOURCES.md")).unwrap();
     let mut wanted = BTreeMap::new();
     let rows = sources.lines().skip_while(|line| *line != "## Sources");
     for row in rows.skip(1).take_while(|line| !line.starts_with("##")) {
         let cells: Vec<&str> = row.split('|').map(str::trim).collect();
-        if cells.len() == 10 {
-            if let Ok(count) = cells[6].parse::<usize>() {
-                wanted.insert(cells[1].to_owned(), count);
-            }
+        if let (10, Ok(count)) = (cells.len(), cells.get(6).unwrap_or(&"").parse::<usize>()) {
+            wanted.insert(cells[1].to_owned(), count);
         }
     }
     assert_eq!(wanted.len(), 34);
