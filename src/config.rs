@@ -10,4 +10,5 @@ pub mod keymap;
 pub mod manifest;
 pub mod paths;
 pub mod position;
+pub mod settings;
 pub mod theme;
