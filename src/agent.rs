@@ -24,6 +24,7 @@ mod tests;
 pub mod trouble;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 
@@ -33,6 +34,10 @@ use life::Life;
 use machine::{Link, Machine};
 use outage::Outages;
 use queue::DelayQueue;
+
+/// Pods looked at in one step. It bounds how long a waiting write waits: after a start, all pods of
+/// the fleet are to be looked at.
+const PODS_MAX: usize = 256;
 
 /// Namespace and name of a pod.
 type PodName = (Name, Name);
@@ -48,6 +53,8 @@ pub struct Agents {
     outages: Outages,
     dirty_nodes: BTreeSet<Name>,
     dirty_pods: BTreeSet<PodName>,
+    /// The pod that was looked at last.
+    last_pod: PodName,
     outages_changed: bool,
     wakes: DelayQueue<Wake>,
 }
@@ -70,6 +77,7 @@ impl Agents {
             outages: Outages::default(),
             dirty_nodes: BTreeSet::new(),
             dirty_pods: BTreeSet::new(),
+            last_pod: PodName::default(),
             outages_changed: false,
             wakes: DelayQueue::default(),
         }
@@ -110,7 +118,7 @@ impl Agents {
             self.wakes.cancel(&Wake::Pod(name.clone()));
         }
         if let Some(machine) = node.and_then(|node| self.machines.get_mut(node)) {
-            machine.addresses.release(&object.uid);
+            machine.release(&object.uid);
         }
     }
 
@@ -148,10 +156,23 @@ impl Agents {
                 }
             }
         }
-        for name in std::mem::take(&mut self.dirty_pods) {
+        for _ in 0..PODS_MAX {
+            let Some(name) = self.next_dirty_pod() else {
+                break;
+            };
             self.sync_pod(cluster, &name, now, &mut ops);
         }
         ops
+    }
+
+    /// Goes round in the order of names, so that pods that change all the time hold nobody up.
+    fn next_dirty_pod(&mut self) -> Option<PodName> {
+        let after = (Bound::Excluded(&self.last_pod), Bound::Unbounded);
+        let next = self.dirty_pods.range(after).next();
+        let name = next.or_else(|| self.dirty_pods.first()).cloned()?;
+        self.dirty_pods.remove(&name);
+        self.last_pod = name.clone();
+        Some(name)
     }
 
     fn load(&mut self, cluster: &Cluster) {

@@ -142,7 +142,7 @@ pub fn advance(
 ) -> Option<Timestamp> {
     let pod: Pod = object.typed().ok()?;
     if pod.status.is_finished() && !object.is_terminating() {
-        machine.addresses.release(&object.uid);
+        machine.release(&object.uid);
         return None;
     }
     let before = pod.status.clone();
@@ -292,6 +292,7 @@ impl Visit<'_> {
             self.refuse(refusal);
             return;
         }
+        self.machine.taken.insert(self.object.uid.clone());
         self.set_host();
         self.pod.align_statuses();
     }
@@ -357,7 +358,7 @@ impl Visit<'_> {
             status::settle(&mut self.pod, self.object.is_terminating(), self.now);
         }
         if self.pod.status.is_finished() {
-            self.machine.addresses.release(&self.object.uid);
+            self.machine.release(&self.object.uid);
         }
     }
 

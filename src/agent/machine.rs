@@ -5,7 +5,7 @@
 
 mod addresses;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -47,6 +47,8 @@ pub struct Machine {
     pub link: Link,
     pub down_since: Option<Timestamp>,
     pub addresses: Addresses,
+    /// Pods that were taken, also those whose status does not say so yet.
+    pub taken: BTreeSet<Uid>,
     /// From when on the kubelet posts.
     pub up_at: Timestamp,
     pub first_lease_at: Timestamp,
@@ -71,6 +73,7 @@ impl Machine {
             link: Link::Up,
             down_since: None,
             addresses: Addresses::default(),
+            taken: BTreeSet::new(),
             up_at: now + draw(seed, &format!("{name}/register"), delay::REGISTER),
             first_lease_at: now + spread("lease", 9_999),
             heartbeat_at: now + spread("heartbeat", 299_999),
@@ -86,6 +89,12 @@ impl Machine {
         };
         machine.set_pod_range(node);
         machine
+    }
+
+    /// A pod has ended or is gone: its address and its room are free.
+    pub fn release(&mut self, uid: &Uid) {
+        self.addresses.release(uid);
+        self.taken.remove(uid);
     }
 
     pub fn set_pod_range(&mut self, node: &Object) {
@@ -198,7 +207,7 @@ impl Machine {
         };
         let defaults = [
             ("architecture", "amd64".to_owned()),
-            ("bootID", String::new()),
+            ("bootID", id(&format!("boot/{}", self.boots))),
             ("containerRuntimeVersion", "simulated://1".to_owned()),
             ("kernelVersion", "simulated".to_owned()),
             ("kubeProxyVersion", String::new()),
@@ -217,10 +226,10 @@ impl Machine {
             })
             .map(|(field, value)| (field.to_owned(), Value::from(value)))
             .collect();
-        missing.insert(
-            "bootID".to_owned(),
-            id(&format!("boot/{}", self.boots)).into(),
-        );
+        if self.boots > 0 {
+            let boot = id(&format!("boot/{}", self.boots));
+            missing.insert("bootID".to_owned(), boot.into());
+        }
         own.insert("nodeInfo".to_owned(), Value::Object(missing));
         if status
             .get("addresses")

@@ -547,3 +547,23 @@ fn the_same_seed_gives_the_same_end_to_the_byte() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
 }
+
+#[test]
+fn a_start_among_many_pods_is_taken_in_bounded_steps() {
+    let mut bench = Bench::new();
+    for i in 0..600 {
+        bench.pod(&format!("p{i}"), &json!({}), &json!({}));
+    }
+    bench.agents = Agents::new(7);
+    bench.now += SignedDuration::from_secs(10);
+    bench.run(0);
+    assert!(bench.agents.next_wake().is_some_and(|at| at > bench.now));
+    bench.run(60);
+    let ready = bench
+        .cluster
+        .pods()
+        .filter(|pod| pod.pod().is_some_and(|pod| pod.ready))
+        .count();
+    // The machine has room for 110, and 250 addresses.
+    assert_eq!(ready, 110);
+}

@@ -22,8 +22,10 @@ impl Visit<'_> {
         for other in self.place.cluster.pods_on(self.place.node.name()) {
             let columns = other.pod().filter(|columns| !columns.is_finished());
             // Only pods that the node has taken count: of two that are new, the first one wins.
-            let taken =
-                columns.filter(|columns| other.uid != self.object.uid && columns.started.is_some());
+            let taken = columns.filter(|columns| {
+                other.uid != self.object.uid
+                    && (columns.started.is_some() || self.machine.taken.contains(&other.uid))
+            });
             if let Some(columns) = taken {
                 used.add(&columns.requests);
                 pods += 1;

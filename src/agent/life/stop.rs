@@ -112,7 +112,7 @@ impl Visit<'_> {
 
     pub(super) fn vanish(&mut self) {
         self.life.deleted_at = Some(self.now);
-        self.machine.addresses.release(&self.object.uid);
+        self.machine.release(&self.object.uid);
         self.vanished = true;
     }
 
