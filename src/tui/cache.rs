@@ -9,7 +9,10 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::k8s::{ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
+use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
+
+use super::pages::timeline::model::Timeline;
+use super::pages::timeline::observe;
 
 /// A value that has just changed is marked this long.
 pub const FRESH: SignedDuration = SignedDuration::from_secs(2);
@@ -23,6 +26,8 @@ pub struct Cache {
     feeds: BTreeMap<Resource, FeedState>,
     changed: OrdMap<Uid, Timestamp>,
     recent: VecDeque<(Timestamp, Uid)>,
+    /// What happened since the console came, and what Event objects tell of before.
+    pub timeline: Timeline,
     /// Rises with every change, so that pages know whether to sort again.
     version: u64,
 }
@@ -137,6 +142,9 @@ impl Cache {
         match event {
             FeedEvent::Listed { objects, total } => {
                 for object in &objects {
+                    if let Some(entry) = observe::of_listed(object) {
+                        self.timeline.record(entry);
+                    }
                     self.cluster.insert(object);
                 }
                 let loaded = self.cluster.count(resource);
@@ -163,10 +171,20 @@ impl Cache {
     }
 
     fn change(&mut self, kind: ChangeKind, object: &Arc<Object>, now: Timestamp) {
-        if kind == ChangeKind::Deleted {
-            self.cluster.remove(&object.key);
+        let previous = if kind == ChangeKind::Deleted {
+            self.cluster.remove(&object.key)
         } else {
-            self.cluster.insert(object);
+            self.cluster.insert(object)
+        };
+        let change = Change {
+            kind,
+            object: Arc::clone(object),
+            previous,
+        };
+        for entry in observe::of_change(&change, now) {
+            self.timeline.record(entry);
+        }
+        if kind != ChangeKind::Deleted {
             self.changed.insert(object.uid.clone(), now);
             self.recent.push_back((now, object.uid.clone()));
         }

@@ -223,7 +223,14 @@ impl Model {
 
     /// The kinds that must be watched now: those of the page, and what the header needs.
     pub fn needs(&self) -> Vec<Resource> {
-        let mut needed = vec![resources::NODES, resources::PODS, resources::NAMESPACES];
+        // Workloads and events always: who owns a pod, and what changed before one looked.
+        let mut needed = vec![
+            resources::NODES,
+            resources::PODS,
+            resources::NAMESPACES,
+            resources::EVENTS,
+        ];
+        needed.extend(crate::k8s::workload::WORKLOADS);
         if let Some(page) = self.page() {
             needed.extend(page.feeds());
         }

@@ -1,5 +1,6 @@
 //! The views. Each page keeps its own selection and position; objects live in the console's cache.
 
+pub mod ages;
 pub mod bays;
 pub mod logs;
 pub mod objects;
@@ -17,15 +18,13 @@ use super::view::View;
 /// The page of a view; `None` while a view is not built.
 pub fn create(view: View) -> Option<Box<dyn Page>> {
     match view {
+        View::Pulse => Some(Box::new(pulse::PulsePage::default())),
+        View::Timeline => Some(Box::new(timeline::TimelinePage::default())),
+        View::Queue => Some(Box::new(queue::QueuePage::default())),
+        View::Services => Some(Box::new(services::ServicesPage::default())),
         View::Workloads => Some(Box::new(workloads::WorkloadsPage::default())),
         View::Pods => Some(Box::new(pods::PodsPage::default())),
         View::Bays => Some(Box::new(bays::Bays::default())),
-        View::Pulse
-        | View::Domains
-        | View::Logs
-        | View::Timeline
-        | View::Queue
-        | View::Services
-        | View::Objects => None,
+        View::Domains | View::Logs | View::Objects => None,
     }
 }

@@ -1,6 +1,6 @@
 //! What the pods view keeps, and what commands do to it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::k8s::workload::{WORKLOADS, pods_of};
 use crate::k8s::{Resource, Uid, resources};
@@ -9,6 +9,7 @@ use crate::tui::columns::pod::{COLUMNS, PodRow, STATUS};
 use crate::tui::command::{Command, Motion};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::travel;
 use crate::tui::screen::{Hint, Sorted, Widget};
 use crate::tui::table::TableState;
@@ -209,8 +210,12 @@ impl Page for PodsPage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        // Ages turn; the youngest rows' every second.
-        context.now.checked_add(SignedDuration::from_secs(1)).ok()
+        let created = self
+            .table
+            .records()
+            .iter()
+            .filter_map(|row| row.object.created);
+        next_turn(context.now, created)
     }
 
     fn view(&self) -> View {

@@ -21,6 +21,7 @@ use crate::tui::forecast::replicas::forecast;
 use crate::tui::key::Chord;
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::{note, travel};
 use crate::tui::screen::{Hint, Widget};
 use crate::tui::table::TableState;
@@ -315,7 +316,12 @@ impl Page for WorkloadsPage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        context.now.checked_add(SignedDuration::from_secs(1)).ok()
+        let created = self
+            .table
+            .records()
+            .iter()
+            .filter_map(|row| row.object.created);
+        next_turn(context.now, created)
     }
 
     fn view(&self) -> View {
