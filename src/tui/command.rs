@@ -137,4 +137,6 @@ pub enum PageCommand {
     Save,
     /// Shows or hides the n-th container name in logs.
     ToggleSource(char),
+    /// Who owns the selected object, and what it owns.
+    Tree,
 }

@@ -19,12 +19,14 @@ use super::view::View;
 pub fn create(view: View) -> Option<Box<dyn Page>> {
     match view {
         View::Pulse => Some(Box::new(pulse::PulsePage::default())),
+        View::Logs => Some(Box::new(logs::LogsPage::default())),
         View::Timeline => Some(Box::new(timeline::TimelinePage::default())),
         View::Queue => Some(Box::new(queue::QueuePage::default())),
         View::Services => Some(Box::new(services::ServicesPage::default())),
         View::Workloads => Some(Box::new(workloads::WorkloadsPage::default())),
         View::Pods => Some(Box::new(pods::PodsPage::default())),
         View::Bays => Some(Box::new(bays::Bays::default())),
-        View::Domains | View::Logs | View::Objects => None,
+        View::Objects => Some(Box::new(objects::ObjectsPage::default())),
+        View::Domains => None,
     }
 }

@@ -101,6 +101,8 @@ pub enum Aspect {
     Yaml,
     Edit,
     Why,
+    /// Who owns it, and what it owns.
+    Tree,
 }
 
 /// Which namespaces are shown.

@@ -138,6 +138,8 @@ pub const ALL: &[&[Entry]] = &[
     CHANGES,
     PROGRAM,
     crate::tui::pages::bays::commands::COMMANDS,
+    crate::tui::pages::logs::commands::COMMANDS,
+    crate::tui::pages::objects::commands::COMMANDS,
 ];
 
 /// Every command that exists in this view and mode.

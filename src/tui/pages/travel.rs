@@ -4,7 +4,7 @@ use crate::k8s::workload::{owner_of, pods_of};
 use crate::k8s::{Resource, resources};
 use crate::tui::actions::Action;
 use crate::tui::actions::offer::offer;
-use crate::tui::command::Command;
+use crate::tui::command::{Command, PageCommand};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context};
 use crate::tui::view::{Aspect, Opening, Place, Target, View};
@@ -15,7 +15,9 @@ pub fn travel(command: &Command, targets: &[Target], context: &Context) -> Optio
     let aspect = match command {
         Command::Describe => Some(Aspect::Describe),
         Command::Yaml => Some(Aspect::Yaml),
+        Command::Edit if context.read_only => None,
         Command::Edit => Some(Aspect::Edit),
+        Command::Page(PageCommand::Tree) => Some(Aspect::Tree),
         _ => None,
     };
     if let Some(aspect) = aspect {
@@ -106,28 +108,24 @@ fn view_of(resource: &Resource) -> View {
     }
 }
 
+/// Workloads stay workloads there, so that their new pods join.
 fn logs(targets: &[Target], context: &Context) -> Vec<Ask> {
-    let pods: Vec<Target> = targets
+    let with_pods: Vec<Target> = targets
         .iter()
-        .filter_map(|target| context.cluster.get(&target.key))
-        .flat_map(|object| {
-            if object.pod().is_some() {
-                vec![Target::of(object)]
-            } else {
-                pods_of(context.cluster, object)
-                    .into_iter()
-                    .map(|pod| Target::of(pod))
-                    .collect()
-            }
+        .filter(|target| {
+            context.cluster.get(&target.key).is_some_and(|object| {
+                object.pod().is_some() || !pods_of(context.cluster, object).is_empty()
+            })
         })
+        .cloned()
         .collect();
-    if pods.is_empty() {
+    if with_pods.is_empty() {
         return note("no pods, so no logs");
     }
     vec![Ask::Go(Place {
         view: View::Logs,
         with: Opening {
-            of: pods,
+            of: with_pods,
             ..Opening::default()
         },
     })]

@@ -206,6 +206,22 @@ impl LogModel {
         self.stand_at(self.cursor().saturating_add_signed(lines));
     }
 
+    /// To the next or previous line that is a warning or worse.
+    pub fn go_to_serious(&mut self, step: isize) {
+        let mut index = self.cursor();
+        while let Some(next) = index.checked_add_signed(step) {
+            index = next;
+            match self.line(index) {
+                Some(kept) if kept.line.level >= Level::Warn => {
+                    self.follow = false;
+                    return self.stand_at(index);
+                }
+                Some(_) => {}
+                None => return,
+            }
+        }
+    }
+
     pub fn go_top(&mut self) {
         self.follow = false;
         self.stand_at(0);

@@ -1,0 +1,393 @@
+//! What the objects view keeps: which kind, which object, which way to look at it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::editor::{Editor, Step};
+use super::present;
+use crate::k8s::{Object, Resource, Uid, resources};
+use crate::tui::answer::Answer;
+use crate::tui::cache::KindInfo;
+use crate::tui::columns::{self, ObjectRow, Shown};
+use crate::tui::command::{Command, Motion};
+use crate::tui::effect::Effect;
+use crate::tui::key::Chord;
+use crate::tui::notice::Notice;
+use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::ages::next_turn;
+use crate::tui::pages::travel::{look, note, travel};
+use crate::tui::screen::{Hint, Widget};
+use crate::tui::table::{Record, TableState};
+use crate::tui::text::Line;
+use crate::tui::view::{Aspect, Opening, Place, Target, View};
+
+#[derive(Debug, Default)]
+pub struct ObjectsPage {
+    pub(super) kinds: TableState<KindRow>,
+    /// The kind that is listed; none: the kinds themselves are.
+    pub(super) resource: Option<Resource>,
+    pub(super) table: TableState<ObjectRow>,
+    pub(super) open: Option<OpenObject>,
+    pub(super) editor: Option<Editor>,
+}
+
+/// A kind as a row.
+#[derive(Clone, Debug)]
+pub struct KindRow {
+    pub info: KindInfo,
+    pub count: usize,
+    /// Whether its objects are watched, so that the count is true.
+    pub watched: bool,
+}
+
+/// One object, looked at.
+#[derive(Debug)]
+pub struct OpenObject {
+    pub target: Target,
+    pub aspect: Aspect,
+    /// Whole, as the server has it: the cache leaves out what is large and rarely read.
+    pub whole: Option<Result<Arc<Object>, String>>,
+    /// The text that is shown.
+    pub lines: Vec<Line>,
+    pub first: usize,
+    /// Managed fields and status too, and the values of secrets.
+    pub everything: bool,
+}
+
+impl Record for KindRow {
+    fn id(&self) -> Uid {
+        Uid(self.info.resource.to_string().into())
+    }
+
+    fn search_text(&self) -> String {
+        format!(
+            "{} {} {}",
+            self.info.resource,
+            self.info.kind,
+            self.info.short_names.join(" ")
+        )
+    }
+}
+
+impl ObjectsPage {
+    fn resettle(&mut self, context: &Context) {
+        let height = usize::from(context.area.height.saturating_sub(1));
+        if let Some(resource) = self.resource.clone() {
+            let rows: Vec<ObjectRow> = context
+                .cluster
+                .list(&resource)
+                .filter(|object| context.scope.contains_key(&object.key))
+                .map(|object| ObjectRow {
+                    object: Arc::clone(object),
+                })
+                .collect();
+            self.table
+                .settle(rows, columns::of(&resource), height, context);
+        } else {
+            let rows: Vec<KindRow> = context
+                .cache
+                .kinds
+                .iter()
+                .filter(|info| info.verbs.iter().any(|verb| verb == "list"))
+                .map(|info| KindRow {
+                    count: context.cluster.count(&info.resource),
+                    watched: context.cache.is_complete(&info.resource),
+                    info: info.clone(),
+                })
+                .collect();
+            self.kinds
+                .settle(rows, present::KIND_COLUMNS, height, context);
+        }
+        if let Some(open) = &mut self.open {
+            open.lines = present::lines(open, context);
+            let deepest = open
+                .lines
+                .len()
+                .saturating_sub(usize::from(context.area.height.saturating_sub(1)));
+            open.first = open.first.min(deepest);
+        }
+        if let Some(editor) = &mut self.editor {
+            editor.scroll_to_caret(usize::from(context.area.height.saturating_sub(3)));
+        }
+    }
+
+    fn look_at(&mut self, target: Target, aspect: Aspect) -> Vec<Ask> {
+        let key = target.key.clone();
+        if aspect == Aspect::Edit {
+            // A text that was begun for this object is still there.
+            if self
+                .editor
+                .as_ref()
+                .is_none_or(|editor| editor.target != target)
+            {
+                self.editor = None;
+            }
+        }
+        self.open = Some(OpenObject {
+            target,
+            aspect,
+            whole: None,
+            lines: Vec::new(),
+            first: 0,
+            everything: false,
+        });
+        vec![Ask::Effect(Effect::Fetch {
+            view: View::Objects,
+            key,
+        })]
+    }
+
+    fn is_editing(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| open.aspect == Aspect::Edit)
+    }
+
+    /// The editor, while it is the one that is looked at.
+    pub(super) fn open_editor(&self) -> Option<&Editor> {
+        self.editor.as_ref().filter(|_| self.is_editing())
+    }
+
+    fn scroll(&mut self, motion: Motion, context: &Context) {
+        let page = usize::from(context.area.height.saturating_sub(1)).max(2);
+        let Some(open) = &mut self.open else { return };
+        let deepest = open.lines.len().saturating_sub(page);
+        let first = match motion {
+            Motion::Up => open.first.saturating_sub(1),
+            Motion::Down => open.first + 1,
+            Motion::Top => 0,
+            Motion::Bottom => deepest,
+            Motion::HalfUp => open.first.saturating_sub(page / 2),
+            Motion::HalfDown => open.first + page / 2,
+            Motion::PageUp => open.first.saturating_sub(page - 1),
+            Motion::PageDown => open.first + page - 1,
+            _ => open.first,
+        };
+        open.first = first.min(deepest);
+    }
+
+    fn enter(&mut self, context: &Context) -> Vec<Ask> {
+        if self.open.is_some() {
+            return Vec::new();
+        }
+        if self.resource.is_some() {
+            return match self.selection(context).first() {
+                Some(target) => vec![look(target, Aspect::Describe)],
+                None => note("nothing is selected"),
+            };
+        }
+        let Some(kind) = self.kinds.selected() else {
+            return note("the server's kinds are not known yet");
+        };
+        vec![Ask::Go(Place {
+            view: View::Objects,
+            with: Opening {
+                resource: Some(kind.info.resource.clone()),
+                ..Opening::default()
+            },
+        })]
+    }
+
+    fn table_command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        let done = match &self.resource {
+            Some(resource) => self.table.command(command, columns::of(resource)),
+            None => self.kinds.command(command, present::KIND_COLUMNS),
+        };
+        match done {
+            Ok(_) => {
+                self.resettle(context);
+                Vec::new()
+            }
+            Err(why) => vec![Ask::Notice(Notice::warning(why))],
+        }
+    }
+}
+
+impl Page for ObjectsPage {
+    fn feeds(&self) -> Vec<Resource> {
+        let mut feeds = vec![resources::EVENTS];
+        feeds.extend(self.resource.clone());
+        feeds
+    }
+
+    fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
+        if opening.resource != self.resource {
+            self.resource.clone_from(&opening.resource);
+            self.table = TableState::default();
+        }
+        self.open = None;
+        if let Some(uid) = &opening.select {
+            self.table.select(uid.clone());
+        }
+        let mut asks = Vec::new();
+        if let Some(target) = opening.of.first() {
+            self.table.select(target.uid.clone());
+            let aspect = match opening.aspect {
+                Aspect::Usual | Aspect::Why => Aspect::Describe,
+                aspect => aspect,
+            };
+            asks = self.look_at(target.clone(), aspect);
+        }
+        self.resettle(context);
+        asks
+    }
+
+    fn settle(&mut self, context: &Context) -> Vec<Ask> {
+        self.resettle(context);
+        Vec::new()
+    }
+
+    fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        match command {
+            Command::Enter => return self.enter(context),
+            Command::Move(motion) if self.open.is_some() => {
+                self.scroll(*motion, context);
+                return Vec::new();
+            }
+            Command::Wide if self.open.is_some() => {
+                if let Some(open) = &mut self.open {
+                    open.everything = !open.everything;
+                }
+                self.resettle(context);
+                return Vec::new();
+            }
+            _ => {}
+        }
+        let targets = self.selection(context);
+        let has_objects = self.resource.is_some() || self.open.is_some();
+        if has_objects && let Some(asks) = travel(command, &targets, context) {
+            return asks;
+        }
+        self.table_command(command, context)
+    }
+
+    fn input(&mut self, chord: Chord, context: &Context) -> Option<Vec<Ask>> {
+        if !self.is_editing() {
+            return None;
+        }
+        let editor = self.editor.as_mut()?;
+        let step = editor.key(chord);
+        let target = editor.target.clone();
+        let changed = editor.is_changed();
+        editor.scroll_to_caret(usize::from(context.area.height.saturating_sub(3)));
+        Some(match step {
+            Step::Nothing => Vec::new(),
+            Step::Try(op) => vec![Ask::Effect(Effect::DryRun {
+                view: View::Objects,
+                op: *op,
+            })],
+            Step::Propose(action) => {
+                // Whatever becomes of it, the next edit starts from what the server has then.
+                self.editor = None;
+                self.open = None;
+                vec![Ask::Propose(action)]
+            }
+            Step::Leave if changed => {
+                self.open = None;
+                note(format!(
+                    "your text for {} is kept: e opens it again",
+                    target.path()
+                ))
+            }
+            Step::Leave => {
+                self.open = None;
+                self.editor = None;
+                Vec::new()
+            }
+        })
+    }
+
+    fn back(&mut self, _context: &Context) -> bool {
+        self.open.take().is_some()
+    }
+
+    fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
+        match answer {
+            Answer::Fetched { key, result } => {
+                let Some(open) = self.open.as_mut().filter(|open| open.target.key == key) else {
+                    return Vec::new();
+                };
+                if open.aspect == Aspect::Edit && self.editor.is_none() {
+                    match &result {
+                        Ok(object) => self.editor = Some(Editor::new(Arc::clone(object))),
+                        Err(why) => {
+                            let why = format!("cannot edit {}: {why}", open.target.path());
+                            self.open = None;
+                            return vec![Ask::Notice(Notice::failure(why))];
+                        }
+                    }
+                }
+                if let Some(open) = &mut self.open {
+                    open.whole = Some(result);
+                }
+            }
+            Answer::DryRun(answer) => {
+                if let Some(editor) = &mut self.editor {
+                    let current = context.cluster.get(&editor.target.key);
+                    editor.tried(answer, current.map(|object| &**object));
+                }
+            }
+            _ => {}
+        }
+        self.resettle(context);
+        Vec::new()
+    }
+
+    fn present(&self, context: &Context) -> Widget {
+        present::present(self, context)
+    }
+
+    fn selection(&self, _context: &Context) -> Vec<Target> {
+        if let Some(open) = &self.open {
+            return vec![open.target.clone()];
+        }
+        if self.resource.is_none() {
+            return Vec::new();
+        }
+        self.table.meant().into_iter().map(Shown::target).collect()
+    }
+
+    fn filter(&self) -> Option<&str> {
+        if self.open.is_some() {
+            None
+        } else if self.resource.is_some() {
+            Some(self.table.filter())
+        } else {
+            Some(self.kinds.filter())
+        }
+    }
+
+    fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
+        match &self.resource {
+            Some(resource) => self.table.set_filter(text, columns::of(resource))?,
+            None => self.kinds.set_filter(text, present::KIND_COLUMNS)?,
+        }
+        self.resettle(context);
+        Ok(())
+    }
+
+    fn hints(&self) -> Option<Vec<Hint>> {
+        present::hints(self)
+    }
+
+    fn status(&self, context: &Context) -> Line {
+        present::status(self, context)
+    }
+
+    fn next_wake(&self, context: &Context) -> Option<Timestamp> {
+        if self.is_editing() {
+            return None;
+        }
+        let created = self
+            .table
+            .records()
+            .iter()
+            .filter_map(|row| row.object.created);
+        next_turn(context.now, created)
+    }
+
+    fn view(&self) -> View {
+        View::Objects
+    }
+}
