@@ -6,6 +6,7 @@ pub use file::ConfigurationError;
 
 use super::verdict::Plugin;
 use crate::k8s::Name;
+use crate::k8s::resource_list::ResourceList;
 
 /// All profiles of one scheduler process.
 #[derive(Clone, PartialEq, Debug)]
@@ -24,7 +25,7 @@ pub struct Profile {
     pub preempts: bool,
     pub fit: FitArguments,
     /// Resources that the balanced allocation looks at.
-    pub balanced: Vec<Name>,
+    pub balanced: Vec<Counted>,
     pub hard_pod_affinity_weight: i64,
     pub ignores_preferred_terms_of_existing_pods: bool,
     pub spread: DefaultSpread,
@@ -37,9 +38,38 @@ pub struct Profile {
 pub struct FitArguments {
     pub strategy: Strategy,
     /// Resource and weight.
-    pub resources: Vec<(Name, i64)>,
+    pub resources: Vec<(Counted, i64)>,
     pub ignored_resources: Vec<Name>,
     pub ignored_resource_groups: Vec<Name>,
+}
+
+/// A resource as scores look at it: the frequent ones without comparing names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Counted {
+    Cpu,
+    Memory,
+    EphemeralStorage,
+    Scalar(Name),
+}
+
+impl Counted {
+    pub fn named(name: Name) -> Self {
+        match name.as_str() {
+            "cpu" => Self::Cpu,
+            "memory" => Self::Memory,
+            "ephemeral-storage" => Self::EphemeralStorage,
+            _ => Self::Scalar(name),
+        }
+    }
+
+    pub fn amount(&self, list: &ResourceList) -> i64 {
+        match self {
+            Self::Cpu => list.cpu_milli,
+            Self::Memory => list.memory_bytes,
+            Self::EphemeralStorage => list.ephemeral_storage_bytes,
+            Self::Scalar(name) => list.scalar(name),
+        }
+    }
 }
 
 /// How used and free capacity become a score.
@@ -115,7 +145,7 @@ impl Profile {
             ],
             preempts: true,
             fit: FitArguments::default(),
-            balanced: vec![Name::new_static("cpu"), Name::new_static("memory")],
+            balanced: vec![Counted::Cpu, Counted::Memory],
             hard_pod_affinity_weight: 1,
             ignores_preferred_terms_of_existing_pods: false,
             spread: DefaultSpread::System,
@@ -144,9 +174,6 @@ impl Default for FitArguments {
 }
 
 /// What a missing list of resources means.
-pub(super) fn cpu_and_memory() -> Vec<(Name, i64)> {
-    vec![
-        (Name::new_static("cpu"), 1),
-        (Name::new_static("memory"), 1),
-    ]
+pub(super) fn cpu_and_memory() -> Vec<(Counted, i64)> {
+    vec![(Counted::Cpu, 1), (Counted::Memory, 1)]
 }

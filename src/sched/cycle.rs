@@ -81,7 +81,7 @@ impl Cycle {
                     }
                 }
                 if let Some(pod) = cluster.get(&self.pod).filter(|pod| pod.uid == self.uid) {
-                    ops.extend(self.refused(pod, message, nomination, now));
+                    ops.extend(refusal_written(pod, message, nomination, now));
                 }
                 let text = shortened(message);
                 ops.push(self.event(EventSeverity::Warning, "FailedScheduling", text));
@@ -113,39 +113,6 @@ impl Cycle {
         ops
     }
 
-    /// The pod's condition and nomination, where they differ from what is there.
-    fn refused(
-        &self,
-        pod: &Object,
-        message: &str,
-        nomination: &Nomination,
-        now: Timestamp,
-    ) -> Option<Op> {
-        let columns = pod.pod()?;
-        let known = columns
-            .unscheduled
-            .as_ref()
-            .is_some_and(|known| known.0 == "Unschedulable" && known.1 == message);
-        let mut status = serde_json::Map::new();
-        if !known {
-            let condition = condition("PodScheduled", "False", "Unschedulable", message);
-            status.insert(
-                "conditions".to_owned(),
-                json!([stamped(condition, pod, now)]),
-            );
-        }
-        match nomination {
-            Nomination::Set(node) if columns.nominated_node.as_ref() != Some(node) => {
-                status.insert("nominatedNodeName".to_owned(), json!(node));
-            }
-            Nomination::Clear if columns.nominated_node.is_some() => {
-                status.insert("nominatedNodeName".to_owned(), Value::Null);
-            }
-            _ => {}
-        }
-        (!status.is_empty()).then(|| self.patch_status(pod, Value::Object(status)))
-    }
-
     fn evict(
         &self,
         cluster: &Cluster,
@@ -164,7 +131,7 @@ impl Cycle {
         );
         let condition = condition("DisruptionTarget", "True", "PreemptionByScheduler", &text);
         let status = json!({"conditions": [stamped(condition, pod, now)]});
-        ops.push(self.patch_status(pod, status));
+        ops.push(patch_status(pod, &status));
         ops.push(Op::Delete {
             key: victim.pod.clone(),
             if_match: Preconditions {
@@ -180,18 +147,6 @@ impl Cycle {
             message: format!("Preempted by pod {} on node {node}", self.uid),
             ..self.draft(EventSeverity::Normal, "Preempted")
         }));
-    }
-
-    fn patch_status(&self, pod: &Object, status: Value) -> Op {
-        Op::Patch {
-            key: pod.key.clone(),
-            subresource: Some(Subresource::Status),
-            patch: Patch::Strategic(json!({ "status": status })),
-            if_match: Preconditions {
-                uid: Some(pod.uid.clone()),
-                revision: None,
-            },
-        }
     }
 
     fn event(&self, severity: EventSeverity, reason: &'static str, message: String) -> Op {
@@ -213,6 +168,50 @@ impl Cycle {
             reporter: self.scheduler.clone(),
             host: Name::default(),
         }
+    }
+}
+
+/// The pod's condition and nomination, where they differ from what is there.
+fn refusal_written(
+    pod: &Object,
+    message: &str,
+    nomination: &Nomination,
+    now: Timestamp,
+) -> Option<Op> {
+    let columns = pod.pod()?;
+    let known = columns
+        .unscheduled
+        .as_ref()
+        .is_some_and(|known| known.0 == "Unschedulable" && known.1 == message);
+    let mut status = serde_json::Map::new();
+    if !known {
+        let condition = condition("PodScheduled", "False", "Unschedulable", message);
+        status.insert(
+            "conditions".to_owned(),
+            json!([stamped(condition, pod, now)]),
+        );
+    }
+    match nomination {
+        Nomination::Set(node) if columns.nominated_node.as_ref() != Some(node) => {
+            status.insert("nominatedNodeName".to_owned(), json!(node));
+        }
+        Nomination::Clear if columns.nominated_node.is_some() => {
+            status.insert("nominatedNodeName".to_owned(), Value::Null);
+        }
+        _ => {}
+    }
+    (!status.is_empty()).then(|| patch_status(pod, &Value::Object(status)))
+}
+
+fn patch_status(pod: &Object, status: &Value) -> Op {
+    Op::Patch {
+        key: pod.key.clone(),
+        subresource: Some(Subresource::Status),
+        patch: Patch::Strategic(json!({ "status": status })),
+        if_match: Preconditions {
+            uid: Some(pod.uid.clone()),
+            revision: None,
+        },
     }
 }
 

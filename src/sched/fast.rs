@@ -14,6 +14,7 @@ mod preempt;
 mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
@@ -96,7 +97,7 @@ impl Fast {
             return reference(snapshot, subject, seed, preempting);
         }
         if let Ok(Some(names)) = node_affinity::pre_filter(&subject.template.spec) {
-            return self.among(snapshot, subject, &names, seed, preempting);
+            return among(snapshot, subject, &names, seed, preempting);
         }
         let key = self.catch_up(snapshot, profile, subject);
         let Some(index) = self.indexes.get_mut(&key) else {
@@ -195,45 +196,46 @@ impl Fast {
             self.dry_runs.remove(&key);
         }
     }
+}
 
-    /// A pod that can only go to certain nodes, as pods of daemon sets: only those are looked at.
-    fn among(
-        &mut self,
-        snapshot: &Snapshot,
-        subject: &Subject,
-        names: &BTreeSet<crate::k8s::Name>,
-        seed: u64,
-        preempting: Preempting,
-    ) -> Fate {
-        let profile = snapshot.profile(&subject.object);
-        let Ok(prepared) = framework::prepare(snapshot, profile, subject) else {
-            return reference(snapshot, subject, seed, preempting);
-        };
-        let is_feasible = |id: &NodeId| {
-            snapshot.node(*id).is_some_and(|node| {
-                framework::verdict(snapshot, profile, subject, &prepared, node).is_none()
-            })
-        };
-        let feasible: Vec<NodeId> = names
-            .iter()
-            .filter_map(|name| snapshot.node_id(name))
-            .filter(is_feasible)
-            .collect();
-        let best = match feasible.as_slice() {
-            [] | [_] => feasible,
-            _ => framework::score(snapshot, profile, subject, &feasible).best(),
-        };
-        match pick(&best, seed) {
-            Some(node) => Fate::Node(node),
-            None => reference(snapshot, subject, seed, preempting),
-        }
+/// A pod that can only go to certain nodes, as pods of daemon sets: only those are looked at.
+fn among(
+    snapshot: &Snapshot,
+    subject: &Subject,
+    names: &BTreeSet<crate::k8s::Name>,
+    seed: u64,
+    preempting: Preempting,
+) -> Fate {
+    let profile = snapshot.profile(&subject.object);
+    let Ok(prepared) = framework::prepare(snapshot, profile, subject) else {
+        return reference(snapshot, subject, seed, preempting);
+    };
+    let is_feasible = |id: &NodeId| {
+        snapshot.node(*id).is_some_and(|node| {
+            framework::verdict(snapshot, profile, subject, &prepared, node).is_none()
+        })
+    };
+    let feasible: Vec<NodeId> = names
+        .iter()
+        .filter_map(|name| snapshot.node_id(name))
+        .filter(is_feasible)
+        .collect();
+    let best = match feasible.as_slice() {
+        [] | [_] => feasible,
+        _ => framework::score(snapshot, profile, subject, &feasible).best(),
+    };
+    match pick(&best, seed) {
+        Some(node) => Fate::Node(node),
+        None => reference(snapshot, subject, seed, preempting),
     }
 }
 
+/// Upstream's order of filters; the first refusal is the one that is told.
+static ORDER: LazyLock<Vec<Plugin>> = LazyLock::new(|| Profile::named("").filters);
+
 /// Whether an index can say everything about such a pod under such a profile.
 fn is_covered(profile: &Profile, subject: &Subject) -> bool {
-    let default = Profile::named("");
-    let mut order = default.filters.iter();
+    let mut order = ORDER.iter();
     let in_order = profile
         .filters
         .iter()
@@ -258,41 +260,26 @@ fn count_nominated(
     let counts = |entry: &&PodEntry| {
         entry.priority() >= subject.priority() && entry.object.key != subject.object.key
     };
-    let mut by_node: BTreeMap<NodeId, Vec<&PodEntry>> = BTreeMap::new();
+    let mut extra: Vec<&PodEntry> = Vec::new();
     for (name, entries) in snapshot.nominated() {
-        let Some(node) = snapshot.node_id(name) else {
+        extra.clear();
+        extra.extend(entries.iter().filter(counts));
+        if extra.is_empty() {
             continue;
-        };
-        let entries: Vec<&PodEntry> = entries.iter().filter(counts).collect();
-        if !entries.is_empty() {
-            by_node.insert(node, entries);
         }
-    }
-    for (node, entries) in by_node {
-        let bears = |entry: &&PodEntry| {
-            let effects = index
-                .plan
-                .effects(profile, &subject.template, &entry.template);
-            // Pods that come in thought count for empty selectors too, see `HardSpread::shift`.
-            effects.iter().any(|effect| effect.role.filters())
-                || (entry.template.namespace == subject.template.namespace
-                    && index
-                        .plan
-                        .hard
-                        .iter()
-                        .any(|constraint| constraint.selects(&entry.template)))
-        };
-        if entries.iter().any(bears) {
+        if extra
+            .iter()
+            .any(|entry| index.is_touched_by(profile, &subject.template, entry))
+        {
             return false;
         }
-        let Some(info) = snapshot.node(node) else {
+        let Some((node, info)) = snapshot
+            .node_id(name)
+            .and_then(|id| Some((id, snapshot.node(id)?)))
+        else {
             continue;
         };
-        let mut fuller = info.clone();
-        for entry in entries {
-            fuller.add(entry.clone());
-        }
-        if let Some(out) = local::out(profile, &subject.template.spec, &fuller) {
+        if let Some(out) = local::out(profile, &subject.template.spec, info, &extra) {
             index.refuse_once(node, out);
         }
     }

@@ -6,6 +6,7 @@
 use super::queue::QueuedPod;
 use super::snapshot::Snapshot;
 use super::verdict::Plugin;
+use crate::k8s::columns::PodColumns;
 use crate::k8s::{Change, ChangeKind, resources};
 
 /// Whether the change may let the pod through where it was refused.
@@ -20,10 +21,7 @@ pub fn may_help(_snapshot: &Snapshot, pod: &QueuedPod, change: &Change) -> bool 
         };
         let frees = match change.kind {
             ChangeKind::Deleted => was_bound(&change.object),
-            ChangeKind::Modified => change
-                .object
-                .pod()
-                .is_some_and(|columns| columns.is_finished()),
+            ChangeKind::Modified => change.object.pod().is_some_and(PodColumns::is_finished),
             ChangeKind::Added => false,
         };
         let settles = change.kind != ChangeKind::Deleted

@@ -150,7 +150,8 @@ impl NodeInfo {
     }
 
     pub fn find(&self, key: &ObjectKey) -> Option<usize> {
-        self.pods.iter().position(|entry| {
+        // The pods asked for are mostly the latest.
+        self.pods.iter().rposition(|entry| {
             entry.object.key.name == key.name && entry.object.key.namespace == key.namespace
         })
     }

@@ -16,6 +16,7 @@ use super::plugins::volume_binding::waiting_claims;
 use super::preemption::PreemptionOutcome;
 use super::queue::{Queue, QueuedPod};
 use super::snapshot::{NodeId, Snapshot};
+use crate::k8s::columns::PodColumns;
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
 use crate::stdx::rng::Stream;
 
@@ -79,7 +80,7 @@ impl Scheduler {
         let columns = object.pod();
         let is_bound = columns.is_some_and(|pod| pod.node.is_some());
         let is_gone =
-            change.kind == ChangeKind::Deleted || columns.is_none_or(|pod| pod.is_finished());
+            change.kind == ChangeKind::Deleted || columns.is_none_or(PodColumns::is_finished);
         let is_new_life = change
             .previous
             .as_ref()
@@ -150,13 +151,12 @@ impl Scheduler {
 
     fn schedule(&mut self, pod: QueuedPod, subject: &Subject, now: Timestamp) -> Cycle {
         let scheduler = self.snapshot.profile(&subject.object).scheduler.clone();
-        let fate = match self.promised(subject) {
-            Some(node) => Fate::Node(node),
-            None => {
-                let seed = self.ties.next_u64();
-                self.fast
-                    .decide(&self.snapshot, subject, seed, Preempting::Yes)
-            }
+        let fate = if let Some(node) = self.promised(subject) {
+            Fate::Node(node)
+        } else {
+            let seed = self.ties.next_u64();
+            self.fast
+                .decide(&self.snapshot, subject, seed, Preempting::Yes)
         };
         let outcome = match fate {
             Fate::Node(node) => self.assign(subject, node, now),

@@ -5,7 +5,7 @@
 //! [`Cluster`] or kept up to date with [`Snapshot::observe`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustc_hash::FxHashMap;
 
@@ -17,6 +17,9 @@ use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
 use super::template::{ReadPod, Reading, TemplateError, Templates};
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
+
+/// For configurations without profiles.
+static DEFAULT: LazyLock<Profile> = LazyLock::new(|| Profile::named("default-scheduler"));
 
 /// Index of a node within one snapshot; valid until a node is removed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -215,8 +218,6 @@ impl Snapshot {
     pub fn profile(&self, pod: &Object) -> &Profile {
         let name = pod.pod().map_or("", |columns| columns.scheduler.as_str());
         let profiles = &self.configuration.profiles;
-        static DEFAULT: std::sync::LazyLock<Profile> =
-            std::sync::LazyLock::new(|| Profile::named("default-scheduler"));
         self.configuration
             .profile(name)
             .or(profiles.first())
@@ -351,14 +352,13 @@ impl Snapshot {
             self.nominate(entry, place);
             return;
         }
-        match self.node_id(place) {
-            Some(node) => self.assume(entry, node),
-            None => {
-                let orphans = Arc::make_mut(&mut self.orphans);
-                let pods = orphans.entry(place.clone()).or_default();
-                pods.retain(|known| known.key() != &object.key);
-                pods.push(entry);
-            }
+        if let Some(node) = self.node_id(place) {
+            self.assume(entry, node);
+        } else {
+            let orphans = Arc::make_mut(&mut self.orphans);
+            let pods = orphans.entry(place.clone()).or_default();
+            pods.retain(|known| known.key() != &object.key);
+            pods.push(entry);
         }
     }
 

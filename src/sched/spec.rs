@@ -135,9 +135,9 @@ impl PodSpec {
 
     pub(super) fn of(wire: SpecWire, requests: Requests, pod_name: &str) -> Self {
         let affinity = wire.affinity;
-        let node = affinity.node_affinity.unwrap_or_default();
-        let pods = affinity.pod_affinity.unwrap_or_default();
-        let anti = affinity.pod_anti_affinity.unwrap_or_default();
+        let node = affinity.nodes.unwrap_or_default();
+        let pods = affinity.near.unwrap_or_default();
+        let anti = affinity.apart.unwrap_or_default();
         let node_terms = node.required.map(|required| {
             let terms = required.node_selector_terms.unwrap_or_default();
             terms.iter().map(NodeTerm::of).collect()
@@ -376,11 +376,14 @@ impl VolumeWire {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(default)]
 pub(super) struct AffinityWire {
-    node_affinity: Option<NodeAffinityWire>,
-    pod_affinity: Option<PodAffinityWire>,
-    pod_anti_affinity: Option<PodAffinityWire>,
+    #[serde(rename = "nodeAffinity")]
+    nodes: Option<NodeAffinityWire>,
+    #[serde(rename = "podAffinity")]
+    near: Option<PodAffinityWire>,
+    #[serde(rename = "podAntiAffinity")]
+    apart: Option<PodAffinityWire>,
 }
 
 #[derive(Deserialize, Default)]

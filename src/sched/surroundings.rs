@@ -51,6 +51,10 @@ pub struct Budget {
 }
 
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of a claim"
+)]
 pub struct Claim {
     pub volume: Name,
     pub class: Name,
@@ -247,7 +251,8 @@ fn controller_selector(kind: ControllerKind, object: &Object) -> ControllerSelec
 #[serde(rename_all = "camelCase", default)]
 struct BudgetStatusWire {
     disruptions_allowed: i64,
-    disrupted_pods: Option<BTreeMap<Name, serde::de::IgnoredAny>>,
+    /// Name to time of the eviction.
+    disrupted_pods: Option<BTreeMap<Name, Name>>,
 }
 
 fn budget(object: &Object) -> Budget {

@@ -129,14 +129,13 @@ impl Templates {
         }
         let text = spec.text(pod.name(), &status);
         let known = table.specs.get(text.as_slice()).map(Arc::clone);
-        let spec = match known {
-            Some(known) => known,
-            None => {
-                let parsed = Arc::new(spec.parse(pod, &status).map_err(wrong)?);
-                let specs = &mut Arc::make_mut(table).specs;
-                specs.insert(text.into(), Arc::clone(&parsed));
-                parsed
-            }
+        let spec = if let Some(known) = known {
+            known
+        } else {
+            let parsed = Arc::new(spec.parse(pod, &status).map_err(wrong)?);
+            let specs = &mut Arc::make_mut(table).specs;
+            specs.insert(text.into(), Arc::clone(&parsed));
+            parsed
         };
         let (id, template) = Self::intern(table, pod, spec);
         Ok(ReadPod {

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::{Configuration, DefaultSpread, PreemptionArguments, Profile, Strategy, cpu_and_memory};
+use super::{
+    Configuration, Counted, DefaultSpread, PreemptionArguments, Profile, Strategy, cpu_and_memory,
+};
 use crate::k8s::Name;
 use crate::sched::spec::SpreadWire;
 use crate::sched::verdict::Plugin;
@@ -361,7 +363,7 @@ fn apply_arguments(
             let wire: BalancedWire = arguments(path, args)?;
             if !wire.resources.is_empty() {
                 let resources = wire.resources.into_iter();
-                profile.balanced = resources.map(|entry| entry.name).collect();
+                profile.balanced = resources.map(|entry| Counted::named(entry.name)).collect();
             }
         }
         Plugin::PodTopologySpread => {
@@ -428,7 +430,7 @@ fn fit(path: &str, wire: FitWire, profile: &mut Profile) -> Result<(), Configura
                 format!("`{weight}` is not a weight from 1 to 100"),
             );
         }
-        resources.push((entry.name, weight));
+        resources.push((Counted::named(entry.name), weight));
     }
     profile.fit.resources = if resources.is_empty() {
         cpu_and_memory()

@@ -19,7 +19,7 @@ use super::plan::Plan;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
 use crate::sched::log::Event;
-use crate::sched::node_info::NodeInfo;
+use crate::sched::node_info::{NodeInfo, PodEntry};
 use crate::sched::plugins::image_locality;
 use crate::sched::snapshot::{Generations, NodeId, Snapshot};
 use crate::sched::template::{Template, TemplateId};
@@ -95,6 +95,7 @@ pub struct Index {
     pub affinity_marks: i64,
     pub existing_marks: i64,
     contributions: FxHashMap<TemplateId, Arc<[Contribution]>>,
+    touched_by: FxHashMap<TemplateId, bool>,
     facts: Vec<NodeFacts>,
     pub standings: Vec<Standing>,
     pub buckets: Vec<Bucket>,
@@ -136,6 +137,7 @@ impl Index {
             affinity_marks: 0,
             existing_marks: 0,
             contributions: FxHashMap::default(),
+            touched_by: FxHashMap::default(),
             facts: Vec::with_capacity(snapshot.node_count()),
             standings: Vec::with_capacity(snapshot.node_count()),
             buckets: Vec::new(),
@@ -427,6 +429,30 @@ impl Index {
         }
     }
 
+    /// Whether a pod that comes in thought would change more than its own node's free resources.
+    pub fn is_touched_by(
+        &mut self,
+        profile: &Profile,
+        template: &Template,
+        entry: &PodEntry,
+    ) -> bool {
+        if let Some(known) = self.touched_by.get(&entry.id) {
+            return *known;
+        }
+        let other = &entry.template;
+        let effects = self.plan.effects(profile, template, other);
+        // Pods that come in thought count for empty selectors too, see `HardSpread::shift`.
+        let is_selected = other.namespace == template.namespace
+            && self
+                .plan
+                .hard
+                .iter()
+                .any(|constraint| constraint.selects(other));
+        let touched = is_selected || effects.iter().any(|effect| effect.role.filters());
+        self.touched_by.insert(entry.id, touched);
+        touched
+    }
+
     /// Refuses a node for the decision at hand, for what nominated pods would take.
     pub fn refuse_once(&mut self, node: NodeId, out: Out) {
         let is_out_anyway = self
@@ -447,17 +473,17 @@ impl Index {
         };
         let out = facts
             .out
-            .or_else(|| local::out(profile, &subject.template.spec, info));
+            .or_else(|| local::out(profile, &subject.template.spec, info, &[]));
         if let Some(out) = out {
             self.take_out(node, Standing::Out(out));
             return;
         }
         let level = local::score(profile, self.weights, subject, info, &facts);
         self.sign(node, &facts);
-        let bucket = match self.by_signature.get(self.signature.as_slice()) {
-            Some(bucket) => *bucket,
-            None => self.open_bucket(),
-        };
+        let bucket = self
+            .unchanged_bucket(node)
+            .or_else(|| self.by_signature.get(self.signature.as_slice()).copied())
+            .unwrap_or_else(|| self.open_bucket());
         self.put(node, bucket, level);
     }
 
@@ -478,6 +504,15 @@ impl Index {
                 self.signature.push(sum.copied().unwrap_or(0));
             }
         }
+    }
+
+    /// The node's bucket, if it still fits the signature.
+    fn unchanged_bucket(&self, node: NodeId) -> Option<u32> {
+        let Standing::In { bucket, .. } = self.standings.get(node.index())? else {
+            return None;
+        };
+        let known = self.buckets.get(*bucket as usize)?;
+        (*known.signature == *self.signature).then_some(*bucket)
     }
 
     fn open_bucket(&mut self) -> u32 {

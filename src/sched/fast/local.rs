@@ -4,7 +4,8 @@ use super::index::NodeFacts;
 use crate::k8s::resource_list::ResourceList;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
-use crate::sched::node_info::NodeInfo;
+use crate::sched::node_info::{NodeInfo, PodEntry};
+use crate::sched::plugins::node_ports::conflicts;
 use crate::sched::plugins::{
     node_affinity, node_ports, node_resources_balanced_allocation, node_resources_fit,
     node_unschedulable, taint_toleration,
@@ -95,21 +96,34 @@ pub fn facts(profile: &Profile, spec: &PodSpec, node: &NodeInfo, image_score: i6
     }
 }
 
-/// Ports and resources.
-pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo) -> Option<Out> {
-    if profile.filters_with(Plugin::NodePorts) && node_ports::filter(&spec.ports, node).is_some() {
+/// Ports and resources, with more pods on the node than there are.
+pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntry]) -> Option<Out> {
+    let holds_port = || {
+        let ports = extra.iter().flat_map(|entry| &entry.template.spec.ports);
+        node_ports::filter(&spec.ports, node).is_some()
+            || ports
+                .into_iter()
+                .any(|used| spec.ports.iter().any(|port| conflicts(port, used)))
+    };
+    if !spec.ports.is_empty() && profile.filters_with(Plugin::NodePorts) && holds_port() {
         return Some(Out(PORTS));
     }
     if !profile.filters_with(Plugin::NodeResourcesFit) {
         return None;
     }
     let mut bits = 0;
-    if i64::try_from(node.pods.len()).unwrap_or(i64::MAX) >= node.pod_limit {
+    if i64::try_from(node.pods.len() + extra.len()).unwrap_or(i64::MAX) >= node.pod_limit {
         bits |= PODS;
     }
     let wanted = &spec.requests.wanted;
     let has = &node.allocatable;
     let used = &node.requested;
+    let more = |amount: fn(&ResourceList) -> i64| -> i64 {
+        let charged = extra
+            .iter()
+            .map(|entry| &entry.template.spec.requests.charged);
+        charged.map(amount).fold(0, i64::saturating_add)
+    };
     let mut check = |bit: u32, request: i64, used: i64, has: i64| {
         if request > 0 && request > has.saturating_sub(used) {
             bits |= 1 << bit;
@@ -121,23 +135,31 @@ pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo) -> Option<Out> {
     check(
         FIRST_RESOURCE,
         wanted.cpu_milli,
-        used.cpu_milli,
+        used.cpu_milli.saturating_add(more(|list| list.cpu_milli)),
         has.cpu_milli,
     );
     check(
         FIRST_RESOURCE + 1,
         wanted.memory_bytes,
-        used.memory_bytes,
+        used.memory_bytes
+            .saturating_add(more(|list| list.memory_bytes)),
         has.memory_bytes,
     );
     check(
         FIRST_RESOURCE + 2,
         wanted.ephemeral_storage_bytes,
-        used.ephemeral_storage_bytes,
+        used.ephemeral_storage_bytes
+            .saturating_add(more(|list| list.ephemeral_storage_bytes)),
         has.ephemeral_storage_bytes,
     );
     for (bit, (name, request)) in (FIRST_RESOURCE + 3..).zip(&wanted.scalars) {
-        check(bit, *request, used.scalar(name), has.scalar(name));
+        let charged = extra
+            .iter()
+            .map(|entry| &entry.template.spec.requests.charged);
+        let used = charged.fold(used.scalar(name), |sum, list| {
+            sum.saturating_add(list.scalar(name))
+        });
+        check(bit, *request, used, has.scalar(name));
     }
     (bits != 0).then_some(Out(bits | FIT))
 }

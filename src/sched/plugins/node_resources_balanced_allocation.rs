@@ -1,33 +1,35 @@
 //! `NodeResourcesBalancedAllocation`: prefer nodes that the pod leaves no more lopsided than before.
 
-use crate::k8s::Name;
 use crate::k8s::resource_list::ResourceList;
+use crate::sched::configuration::Counted;
 use crate::sched::node_info::NodeInfo;
 
 /// Whether the pod asks for any of the resources; if not, the plugin is skipped.
-pub fn applies(resources: &[Name], wanted: &ResourceList) -> bool {
-    resources.iter().any(|name| amount(wanted, name) > 0)
+pub fn applies(resources: &[Counted], wanted: &ResourceList) -> bool {
+    resources.iter().any(|counted| counted.amount(wanted) > 0)
 }
 
 /// 75 when the balance stays as it was, more when it improves.
-pub fn score(resources: &[Name], wanted: &ResourceList, node: &NodeInfo) -> i64 {
+pub fn score(resources: &[Counted], wanted: &ResourceList, node: &NodeInfo) -> i64 {
     let with = balance(resources, wanted, node, 1);
     let without = balance(resources, wanted, node, 0);
     50 + (50 + with - without) / 2
 }
 
-fn balance(resources: &[Name], wanted: &ResourceList, node: &NodeInfo, times: i64) -> i64 {
+fn balance(resources: &[Counted], wanted: &ResourceList, node: &NodeInfo, times: i64) -> i64 {
     let mut fractions = [0.0_f64; 8];
     let mut extra = Vec::new();
     let mut count = 0_usize;
-    for name in resources {
-        let pod = amount(wanted, name);
-        let is_basic = matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
-        let allocatable = amount(&node.allocatable, name);
-        if allocatable == 0 || (!is_basic && pod == 0) {
+    for counted in resources {
+        let pod = counted.amount(wanted);
+        let is_scalar = matches!(counted, Counted::Scalar(_));
+        let allocatable = counted.amount(&node.allocatable);
+        if allocatable == 0 || (is_scalar && pod == 0) {
             continue;
         }
-        let requested = amount(&node.requested, name).saturating_add(pod.saturating_mul(times));
+        let requested = counted
+            .amount(&node.requested)
+            .saturating_add(pod.saturating_mul(times));
         let fraction = (requested as f64 / allocatable as f64).min(1.0);
         match fractions.get_mut(count) {
             Some(place) => *place = fraction,
@@ -63,15 +65,6 @@ fn deviation(fractions: &[f64]) -> f64 {
             }
             (squares / many.len() as f64).sqrt()
         }
-    }
-}
-
-fn amount(list: &ResourceList, name: &str) -> i64 {
-    match name {
-        "cpu" => list.cpu_milli,
-        "memory" => list.memory_bytes,
-        "ephemeral-storage" => list.ephemeral_storage_bytes,
-        scalar => list.scalar(scalar),
     }
 }
 

@@ -1,8 +1,7 @@
 //! `NodeResourcesFit`: what a pod asks for must be free, and how full the node gets is a score.
 
-use crate::k8s::Name;
 use crate::k8s::resource_list::ResourceList;
-use crate::sched::configuration::{FitArguments, Strategy};
+use crate::sched::configuration::{Counted, FitArguments, Strategy};
 use crate::sched::node_info::NodeInfo;
 use crate::sched::requests::Requests;
 use crate::sched::verdict::{Code, Plugin, Reason, Refusal};
@@ -100,8 +99,8 @@ fn is_ignored(arguments: &FitArguments, name: &str) -> bool {
 pub fn score(arguments: &FitArguments, requests: &Requests, node: &NodeInfo) -> i64 {
     let mut total = 0_i64;
     let mut weights = 0_i64;
-    for (name, weight) in &arguments.resources {
-        let Some((requested, allocatable)) = scored_amounts(name, requests, node) else {
+    for (counted, weight) in &arguments.resources {
+        let Some((requested, allocatable)) = scored_amounts(counted, requests, node) else {
             continue;
         };
         let points = match &arguments.strategy {
@@ -135,36 +134,29 @@ pub fn score(arguments: &FitArguments, requests: &Requests, node: &NodeInfo) -> 
 }
 
 /// What would be requested and what there is; `None` where the resource is left out.
-fn scored_amounts(name: &Name, requests: &Requests, node: &NodeInfo) -> Option<(i64, i64)> {
-    let has = &node.allocatable;
-    let (wanted, used, allocatable) = match name.as_str() {
-        "cpu" => (
-            requests.wanted_scored.cpu_milli,
-            node.scored.cpu_milli,
-            has.cpu_milli,
-        ),
-        "memory" => (
+fn scored_amounts(counted: &Counted, requests: &Requests, node: &NodeInfo) -> Option<(i64, i64)> {
+    let (wanted, used) = match counted {
+        Counted::Cpu => (requests.wanted_scored.cpu_milli, node.scored.cpu_milli),
+        Counted::Memory => (
             requests.wanted_scored.memory_bytes,
             node.scored.memory_bytes,
-            has.memory_bytes,
         ),
-        "ephemeral-storage" => (
-            requests.wanted.ephemeral_storage_bytes,
-            node.requested.ephemeral_storage_bytes,
-            has.ephemeral_storage_bytes,
+        Counted::EphemeralStorage | Counted::Scalar(_) => (
+            counted.amount(&requests.wanted),
+            counted.amount(&node.requested),
         ),
-        scalar => {
-            let wanted = requests.wanted.scalar(scalar);
-            if wanted == 0 {
-                return None;
-            }
-            (wanted, node.requested.scalar(scalar), has.scalar(scalar))
-        }
     };
+    if wanted == 0 && matches!(counted, Counted::Scalar(_)) {
+        return None;
+    }
+    let allocatable = counted.amount(&node.allocatable);
     (allocatable != 0).then(|| (used.saturating_add(wanted), allocatable))
 }
 
 fn percent(part: i64, whole: i64) -> i64 {
+    if let Some(scaled) = part.checked_mul(100) {
+        return scaled / whole;
+    }
     i64::try_from(i128::from(part) * 100 / i128::from(whole)).unwrap_or(i64::MAX)
 }
 
