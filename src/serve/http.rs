@@ -16,7 +16,7 @@ use crate::apiserver::{self, Request, Response, Status, User};
 use crate::stdx::clock;
 
 use super::driver::{Driver, Stopped};
-use super::{compression, watch};
+use super::{compression, identity, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -63,8 +63,10 @@ async fn understand(parts: &request::Parts, peer: &Peer, body: Body) -> Result<R
     let mut request = Request::parse(parts.method.as_str(), path, query)?;
     request.user = match &peer.0 {
         Some(user) => user.clone(),
-        None if is_public(path) => User::default(),
-        None => return Err(Status::new(401, "Unauthorized", "Unauthorized")),
+        // No tokens are given out yet, so one that is shown is wrong.
+        None if parts.headers.contains_key(header::AUTHORIZATION) => return Err(unauthorized()),
+        None if is_public(path) => identity::anonymous(),
+        None => return Err(unauthorized()),
     };
     request.content_type = media_type(&parts.headers);
     request.accept = text(&parts.headers, header::ACCEPT);
@@ -77,11 +79,12 @@ async fn understand(parts: &request::Parts, peer: &Peer, body: Body) -> Result<R
 }
 
 async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
+    let published = driver.published();
+    apiserver::authorize(&published.snapshot.cluster, &request.user, &request)?;
     if request.verb == Verb::Watch && matches!(request.target, Target::Resource(_)) {
         return watch::start(driver, &request).map(Answer::Stream);
     }
     if request.is_read() {
-        let published = driver.published();
         let response = apiserver::read(
             &published.registry,
             &published.snapshot,
@@ -92,6 +95,10 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
     }
     let response = driver.write(request).await.map_err(|Stopped| stopped())?;
     Ok(Answer::Whole(response))
+}
+
+fn unauthorized() -> Status {
+    Status::new(401, "Unauthorized", "Unauthorized")
 }
 
 fn stopped() -> Status {

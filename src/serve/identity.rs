@@ -16,6 +16,15 @@ pub fn administrator() -> User {
     user("admin".into(), vec![Name::new_static(MASTERS)])
 }
 
+/// Somebody who showed nothing.
+pub fn anonymous() -> User {
+    User {
+        name: Name::new_static("system:anonymous"),
+        groups: vec![Name::new_static("system:unauthenticated")],
+        ..User::default()
+    }
+}
+
 /// The user of a verified client certificate: its common name, its organisations as groups.
 ///
 /// Source: Kubernetes' documentation on X509 client certificates.
