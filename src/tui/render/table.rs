@@ -14,6 +14,11 @@ const GAP: u16 = 2;
 const GUTTER: u16 = 2;
 
 pub fn draw(table: &Table, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let whole = area;
+    let area = Rect {
+        width: area.width - u16::from(scrolls(table, area) && area.width > 0),
+        ..area
+    };
     let widths = widths(table, area.width.saturating_sub(GUTTER));
     head(table, &widths, palette, area, buffer);
     let body = Rect {
@@ -50,19 +55,22 @@ pub fn draw(table: &Table, palette: &Palette, area: Rect, buffer: &mut Buffer) {
             y += 1;
         }
     }
-    let bar_area = Rect {
-        height: body.height,
-        ..body
-    };
-    scroll_mark(table, palette, bar_area, buffer);
+    if scrolls(table, whole) {
+        let track = Rect {
+            width: whole.width,
+            ..body
+        };
+        scroll_mark(table, palette, track, buffer);
+    }
 }
 
-/// A thumb in the last column, only where not everything is in view.
+/// Whether there is more than is in view; the last column then shows where one is.
+fn scrolls(table: &Table, area: Rect) -> bool {
+    table.total > table.rows.len() && area.height > 3 && area.width >= 20
+}
+
 fn scroll_mark(table: &Table, palette: &Palette, area: Rect, buffer: &mut Buffer) {
     let height = usize::from(area.height);
-    if table.total <= table.rows.len() || height < 3 || area.width < 20 {
-        return;
-    }
     let thumb = (height * height / table.total).clamp(1, height);
     let room = table.total.saturating_sub(table.rows.len()).max(1);
     let start = (height - thumb) * table.first.min(room) / room;
@@ -247,55 +255,14 @@ fn widths(table: &Table, room: u16) -> Vec<u16> {
     fit(&table.columns, wanted, room)
 }
 
-/// Drops columns by priority, then narrows names, until the rest fits; what is left over goes to
-/// the columns that fill.
+/// Drops columns by priority, then narrows the rest, until all fits; what is left over goes to the
+/// columns that fill.
 fn fit(columns: &[ColumnHead], mut widths: Vec<u16>, room: u16) -> Vec<u16> {
-    let total = |widths: &[u16]| {
-        let shown = widths.iter().filter(|width| **width > 0).count();
-        let cells: u32 = widths.iter().map(|width| u32::from(*width)).sum();
-        cells + u32::from(GAP) * u32::try_from(shown.saturating_sub(1)).unwrap_or(0)
-    };
-    let least = |columns: &[ColumnHead], widths: &[u16]| -> u32 {
-        let narrowed: Vec<u16> = columns
-            .iter()
-            .zip(widths)
-            .map(|(column, width)| {
-                if can_shrink(column) {
-                    (*width).min(column.min)
-                } else {
-                    *width
-                }
-            })
-            .collect();
-        total(&narrowed)
-    };
-    while least(columns, &widths) > u32::from(room) {
-        let last = columns
-            .iter()
-            .enumerate()
-            .filter(|(place, column)| {
-                column.priority > 0 && widths.get(*place).is_some_and(|width| *width > 0)
-            })
-            .max_by_key(|(place, column)| (column.priority, *place))
-            .map(|(place, _)| place);
-        match last.and_then(|place| widths.get_mut(place)) {
-            Some(width) => *width = 0,
-            None => break,
-        }
-    }
-    let mut excess = total(&widths).saturating_sub(u32::from(room));
-    while excess > 0 {
-        let widest = columns
-            .iter()
-            .zip(widths.iter_mut())
-            .filter(|(column, width)| can_shrink(column) && **width > column.min)
-            .max_by_key(|(_, width)| **width);
-        match widest {
-            Some((_, width)) => *width -= 1,
-            None => break,
-        }
-        excess -= 1;
-    }
+    // Extras go before a name loses its shape, others only before it cannot be told at all.
+    drop_columns(columns, &mut widths, room, (2, comfort));
+    drop_columns(columns, &mut widths, room, (1, |column| column.min));
+    narrow(columns, &mut widths, room, comfort);
+    narrow(columns, &mut widths, room, |column| column.min);
     let spare = u32::from(room).saturating_sub(total(&widths));
     let filling = columns.iter().filter(|column| column.fills).count();
     if filling > 0 {
@@ -307,6 +274,75 @@ fn fit(columns: &[ColumnHead], mut widths: Vec<u16>, room: u16) -> Vec<u16> {
         }
     }
     widths
+}
+
+fn total(widths: &[u16]) -> u32 {
+    let shown = widths.iter().filter(|width| **width > 0).count();
+    let cells: u32 = widths.iter().map(|width| u32::from(*width)).sum();
+    cells + u32::from(GAP) * u32::try_from(shown.saturating_sub(1)).unwrap_or(0)
+}
+
+/// Drops columns of at least this priority, the last first, while the others do not fit at the
+/// width that they need.
+fn drop_columns(
+    columns: &[ColumnHead],
+    widths: &mut [u16],
+    room: u16,
+    (priority, needed): (u8, fn(&ColumnHead) -> u16),
+) {
+    let least = |widths: &[u16]| {
+        let narrowed: Vec<u16> = columns
+            .iter()
+            .zip(widths)
+            .map(|(column, width)| {
+                if can_shrink(column) {
+                    (*width).min(needed(column))
+                } else {
+                    *width
+                }
+            })
+            .collect();
+        total(&narrowed)
+    };
+    while least(widths) > u32::from(room) {
+        let last = columns
+            .iter()
+            .enumerate()
+            .filter(|(place, column)| {
+                column.priority >= priority && widths.get(*place).is_some_and(|width| *width > 0)
+            })
+            .max_by_key(|(place, column)| (column.priority, *place))
+            .map(|(place, _)| place);
+        match last.and_then(|place| widths.get_mut(place)) {
+            Some(width) => *width = 0,
+            None => return,
+        }
+    }
+}
+
+/// Takes columns from the widest that is above what it needs, one by one.
+fn narrow(columns: &[ColumnHead], widths: &mut [u16], room: u16, needed: fn(&ColumnHead) -> u16) {
+    while total(widths) > u32::from(room) {
+        let widest = columns
+            .iter()
+            .zip(widths.iter_mut())
+            .filter(|(column, width)| can_shrink(column) && **width > needed(column))
+            .max_by_key(|(_, width)| **width);
+        match widest {
+            Some((_, width)) => *width -= 1,
+            None => return,
+        }
+    }
+}
+
+/// What a column needs to be of use: a name that stays is worth more than one column more.
+fn comfort(column: &ColumnHead) -> u16 {
+    const NAME: u16 = 22;
+    if column.align == Align::Name && column.priority == 0 {
+        column.min.max(NAME)
+    } else {
+        column.min
+    }
 }
 
 /// Numbers are never cut: half a number lies.
@@ -337,8 +373,10 @@ mod tests {
             column("IMAGE", Align::Left, 3, 8),
         ];
         assert_eq!(fit(&columns, vec![30, 6, 20], 60), [30, 6, 20]);
-        assert_eq!(fit(&columns, vec![30, 6, 20], 50), [21, 6, 19]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 50), [22, 6, 18]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 40), [22, 6, 8]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 38), [30, 6, 0]);
         assert_eq!(fit(&columns, vec![30, 6, 20], 24), [16, 6, 0]);
-        assert_eq!(fit(&columns, vec![30, 6, 20], 12), [10, 0, 0]);
+        assert_eq!(fit(&columns, vec![30, 6, 20], 12), [12, 0, 0]);
     }
 }
