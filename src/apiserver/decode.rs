@@ -6,7 +6,7 @@ use super::registry::ResourceType;
 use super::request::Request;
 use super::status::Status;
 use super::write::Writing;
-use super::{convert, normalize};
+use super::{convert, normalize, protobuf};
 
 pub(super) const JSON_PATCH: &str = "application/json-patch+json";
 pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
@@ -49,9 +49,14 @@ pub(super) fn body(request: &Request) -> Result<Value, Status> {
     match request.content_type.as_str() {
         "" | "application/json" => json(&request.body),
         "application/yaml" | APPLY_PATCH => yaml(&request.body),
+        protobuf::CONTENT_TYPE => protobuf::decode(&request.body),
         other => Err(Status::unsupported_media_type(
             other,
-            &["application/json", "application/yaml"],
+            &[
+                "application/json",
+                "application/yaml",
+                protobuf::CONTENT_TYPE,
+            ],
         )),
     }
 }

@@ -92,6 +92,25 @@ pub fn definition_of(group: &str, version: &str, kind: &str) -> Option<&'static 
         .copied()
 }
 
+/// Fields of a message by number (as text: JSON keys inside of untagged values stay texts).
+pub type ProtobufFields = BTreeMap<String, ProtobufField>;
+
+/// What a field number of a message stands for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum ProtobufField {
+    /// A property of the same definition.
+    Named(String),
+    /// An embedded message, whose fields are properties of the same definition in JSON.
+    Inline(ProtobufFields),
+}
+
+/// The protobuf field numbers of definitions.
+pub fn protobuf_fields() -> &'static BTreeMap<String, ProtobufFields> {
+    static FIELDS: OnceLock<BTreeMap<String, ProtobufFields>> = OnceLock::new();
+    FIELDS.get_or_init(|| read(include_bytes!("facts/protobuf-fields.json.gz")))
+}
+
 /// The published types as JSON, for the OpenAPI endpoints.
 pub fn openapi_json() -> Value {
     read(include_bytes!("facts/openapi-types.json.gz"))
@@ -134,6 +153,7 @@ mod tests {
         assert!(table_columns().contains_key("/v1/pods"));
         assert_eq!(bootstrap_objects().len(), 125);
         assert!(openapi_json()["paths"].is_object());
+        assert!(protobuf_fields().contains_key("io.k8s.api.core.v1.Pod"));
     }
 
     #[test]
