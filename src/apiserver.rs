@@ -19,6 +19,7 @@ mod lab;
 mod list;
 mod openapi;
 mod present;
+mod protobuf;
 mod review;
 mod subresource;
 mod table;
