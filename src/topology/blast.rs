@@ -10,6 +10,7 @@ use super::domain::Domains;
 use super::spread;
 use super::survey::{Row, Survey};
 use super::workload::Class;
+use crate::k8s::Object;
 
 /// The loss of one domain.
 #[derive(Clone, Debug, Default)]
@@ -121,6 +122,15 @@ pub fn blasts(survey: &Survey, domains: &Domains) -> Vec<Blast> {
         finish(survey, blast);
     }
     blasts
+}
+
+/// The blast radius of any set of nodes.
+pub fn blast_of(survey: &Survey, is_lost: impl Fn(&Object) -> bool) -> Blast {
+    let domains = Domains::chosen(survey, is_lost);
+    blasts(survey, &domains)
+        .into_iter()
+        .next()
+        .unwrap_or_default()
 }
 
 type LostByBudget = FxHashMap<(Row, Row), u32>;

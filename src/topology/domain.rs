@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::amounts::Amounts;
 use super::level::{Level, natural_order};
 use super::survey::{NodeFacts, Row, Survey};
-use crate::k8s::Name;
 use crate::k8s::columns::NodeReady;
+use crate::k8s::{Name, Object};
 
 /// The fleet cut at one level.
 #[derive(Clone, Debug)]
@@ -116,6 +116,23 @@ impl Domains {
         Self {
             level: level.clone(),
             list,
+            of_node,
+            outside,
+        }
+    }
+
+    /// One domain of any nodes; all others are outside.
+    pub fn chosen(survey: &Survey, is_in: impl Fn(&Object) -> bool) -> Self {
+        let rows = (0..survey.nodes.len()).filter_map(|place| Row::try_from(place).ok());
+        let (nodes, outside): (Vec<Row>, Vec<Row>) =
+            rows.partition(|&row| is_in(&survey.node(row).object));
+        let mut of_node = vec![None; survey.nodes.len()];
+        for &node in &nodes {
+            of_node[node as usize] = Some(0);
+        }
+        Self {
+            level: Level::of(super::level::HOST),
+            list: vec![sum(survey, Name::default(), nodes)],
             of_node,
             outside,
         }

@@ -11,6 +11,7 @@
 pub mod action;
 pub mod drain;
 pub mod journal;
+pub mod machines;
 pub mod offer;
 pub mod proposal;
 

@@ -11,6 +11,7 @@ use crate::topology::Survey;
 use super::effect::LogOrder;
 use super::forecast::replicas::ReplicasForecast;
 use super::forecast::why_here::WhyHere;
+use super::pages::domains::DomainLosses;
 use super::pages::pulse::finding::Finding;
 use super::pages::queue::reasons::Reasons;
 use super::view::Target;
@@ -52,4 +53,6 @@ pub enum Answer {
         pod: Target,
         outcome: Box<Result<Reasons, String>>,
     },
+    /// Where the pods of lost domains would go.
+    DomainLosses(Box<DomainLosses>),
 }

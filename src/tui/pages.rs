@@ -2,6 +2,7 @@
 
 pub mod ages;
 pub mod bays;
+pub mod domains;
 pub mod logs;
 pub mod objects;
 pub mod pods;
@@ -27,6 +28,6 @@ pub fn create(view: View) -> Option<Box<dyn Page>> {
         View::Pods => Some(Box::new(pods::PodsPage::default())),
         View::Bays => Some(Box::new(bays::Bays::default())),
         View::Objects => Some(Box::new(objects::ObjectsPage::default())),
-        View::Domains => None,
+        View::Domains => Some(Box::new(domains::DomainsPage::default())),
     }
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::drain::Drain;
+use super::machines::Machines;
 use crate::k8s::workload::Workload;
 use crate::k8s::{
     Cluster, Name, Object, ObjectKey, Op, Patch, Preconditions, Propagation, Resource, Revision,
@@ -63,6 +64,8 @@ pub enum Action {
         name: Name,
         job: Box<Op>,
     },
+    /// Stops simulated machines, or lets them answer again.
+    Machines(Box<Machines>),
     /// Creates what was deleted again, without what the server had added.
     Recreate {
         resource: Resource,
@@ -132,6 +135,7 @@ impl Action {
             Self::Delete { .. } => "delete",
             Self::Replace { .. } => "edit",
             Self::Trigger { .. } => "run",
+            Self::Machines(machines) => machines.verb(),
             Self::Recreate { .. } => "create again",
         }
     }
@@ -148,6 +152,14 @@ impl Action {
             Self::Cordon { node, .. } | Self::Drain { node, .. } => vec![node.clone()],
             Self::Evict { pod } => vec![pod.clone()],
             Self::Delete { targets } => targets.clone(),
+            Self::Machines(machines) => machines
+                .targets()
+                .into_iter()
+                .map(|key| Target {
+                    key,
+                    uid: Uid::default(),
+                })
+                .collect(),
             Self::Recreate { resource, objects } => objects
                 .iter()
                 .map(|object| Target {
@@ -162,10 +174,19 @@ impl Action {
         }
     }
 
+    /// What it acts on, where the objects it writes are not what the operator means.
+    pub fn object_words(&self) -> String {
+        match self {
+            Self::Machines(machines) => machines.what.clone(),
+            _ => String::new(),
+        }
+    }
+
     /// `scale shop/cart 12 → 20`: the line of the journal.
     pub fn sentence(&self) -> String {
         let targets = self.targets();
         let names = match targets.as_slice() {
+            _ if matches!(self, Self::Machines(_)) => self.object_words(),
             [one] => one.path(),
             many => format!("{} objects", many.len()),
         };
@@ -248,6 +269,7 @@ impl Action {
                 object: after.clone(),
             }],
             Self::Trigger { job, .. } => vec![Op::clone(job)],
+            Self::Machines(machines) => machines.ops(),
             Self::Recreate { resource, objects } => objects
                 .iter()
                 .map(|object| Op::Create {
@@ -303,6 +325,7 @@ impl Action {
                 after: without_revision(before),
             }),
             Self::Delete { targets } => recreate(targets, before),
+            Self::Machines(machines) => Some(Self::Machines(Box::new(machines.undo()))),
             Self::Restart { .. }
             | Self::Evict { .. }
             | Self::Trigger { .. }

@@ -5,11 +5,13 @@ use serde_json::Value;
 
 use super::action::{Action, Target};
 use super::drain::{Drain, Hazard};
+use super::machines::Machines;
+use crate::k8s::lab::OutageSpec;
 use crate::k8s::status::{self, Health};
 use crate::k8s::workload::{self, Workload};
 use crate::k8s::{Cluster, resources};
 use crate::stdx::humanize::counted;
-use crate::topology::budget;
+use crate::topology::{self, Survey, budget};
 use crate::tui::diff::{self, Diff, Noise};
 
 #[derive(Clone, PartialEq, Debug)]
@@ -54,7 +56,7 @@ impl Action {
         let (from, to) = self.describe(cluster, &mut notes);
         for target in self.targets() {
             match cluster.get(&target.key) {
-                None if !matches!(self, Self::Recreate { .. }) => {
+                None if !matches!(self, Self::Recreate { .. } | Self::Machines(_)) => {
                     notes.add(Weight::Danger, format!("{} is gone", target.path()));
                 }
                 Some(object) if object.uid != target.uid && !target.uid.0.is_empty() => {
@@ -71,6 +73,9 @@ impl Action {
             .sort_by_key(|note| std::cmp::Reverse(note.weight));
         let targets = self.targets();
         let title = match targets.as_slice() {
+            _ if matches!(self, Self::Machines(_)) => {
+                format!("{} {}", self.verb(), self.object_words())
+            }
             [one] => format!("{} {}", self.verb(), one.path()),
             many => format!("{} {} objects", self.verb(), many.len()),
         };
@@ -171,6 +176,10 @@ impl Action {
             Self::Trigger { name, .. } => {
                 ("waiting for its time".into(), format!("job {name} now"))
             }
+            Self::Machines(machines) => {
+                notes.machines(cluster, machines);
+                machines.from_to()
+            }
             Self::Recreate { .. } => {
                 notes.add(Weight::Note, "it gets a new uid and an empty status".into());
                 ("deleted".into(), "created as it was written".into())
@@ -201,6 +210,7 @@ impl Action {
             Self::Drain { node, plan } if plan.hazards().next().is_some() => {
                 Confirmation::Typed(node.key.name.to_string())
             }
+            Self::Machines(machines) => machines.confirmation(),
             Self::Scale { to: 0, target, .. } => Confirmation::Typed(target.key.name.to_string()),
             _ => Confirmation::Enter,
         }
@@ -228,6 +238,31 @@ fn pod_count(cluster: &Cluster, target: &Target) -> usize {
     cluster
         .get(&target.key)
         .map_or(0, |object| workload::pods_of(cluster, object).len())
+}
+
+/// The loss as the domains view tells it, for any set of machines.
+fn loss_notes(cluster: &Cluster, spec: &OutageSpec) -> Vec<(Weight, String)> {
+    let survey = Survey::of(cluster);
+    let blast = topology::blast::blast_of(&survey, |node| spec.concerns(node));
+    let name = |loss: &topology::Loss| survey.workload(loss.workload).key.to_string();
+    let mut notes = vec![(
+        Weight::Warning,
+        format!(
+            "{} lose their machine",
+            counted(blast.displaced.len(), "pod", "pods")
+        ),
+    )];
+    for loss in &blast.losses {
+        if let topology::QuorumImpact::Broken { left, needs } = loss.quorum {
+            let text = format!("{} loses its quorum: {left} of {needs} needed", name(loss));
+            notes.push((Weight::Danger, text));
+        } else if let topology::BudgetImpact::Broken { left, needs } = loss.budget {
+            let text = format!("{}: {left} ready, its budget needs {needs}", name(loss));
+            notes.push((Weight::Warning, text));
+        }
+    }
+    notes.truncate(6);
+    notes
 }
 
 #[derive(Default)]
@@ -264,6 +299,18 @@ impl Notes {
         }
         if to < from {
             self.budgets(cluster, target, from - to);
+        }
+    }
+
+    /// What stopping machines takes with it: pods, shares of services, budgets, quorums.
+    fn machines(&mut self, cluster: &Cluster, machines: &Machines) {
+        if !machines.stop {
+            return;
+        }
+        for (_, spec) in &machines.outages {
+            for (weight, text) in loss_notes(cluster, spec) {
+                self.add(weight, text);
+            }
         }
     }
 

@@ -12,10 +12,13 @@ use crate::k8s::{Name, Resource, Uid, resources};
 use crate::topology::level::levels;
 use crate::topology::survey::Row;
 use crate::topology::{Level, Survey};
+use crate::tui::actions::Action;
+use crate::tui::actions::machines::Machines;
 use crate::tui::answer::Answer;
-use crate::tui::command::{Command, Motion, PageCommand};
+use crate::tui::command::{ChangeKind, Command, Motion, PageCommand};
 use crate::tui::effect::Effect;
 use crate::tui::forecast::why_here::{WhyHere, why_here};
+use crate::tui::notice::Notice;
 use crate::tui::page::{Area, Ask, Context, Page};
 use crate::tui::screen::Widget;
 use crate::tui::text::{Line, Role};
@@ -267,6 +270,24 @@ impl Bays {
         }
     }
 
+    /// Stops the marked machines, or the cursor's; or lets them answer again.
+    fn machines(&self, kind: ChangeKind, context: &Context) -> Vec<Ask> {
+        let nodes: Vec<Target> = self
+            .selection(context)
+            .into_iter()
+            .filter(|target| target.key.resource == resources::NODES)
+            .collect();
+        let offered = if kind == ChangeKind::StopMachine {
+            Machines::stop_nodes(context.cache, &nodes)
+        } else {
+            Machines::start(context.cluster, &nodes)
+        };
+        match offered {
+            Ok(machines) => vec![Ask::Propose(Box::new(Action::Machines(Box::new(machines))))],
+            Err(why) => vec![Ask::Notice(Notice::note(why))],
+        }
+    }
+
     fn page_command(&mut self, command: &PageCommand) {
         match command {
             PageCommand::Group => self.state.next_group(&self.levels),
@@ -358,7 +379,16 @@ impl Page for Bays {
                 self.state.marks = names.collect();
             }
             Command::Page(command) => self.page_command(command),
-            _ => {}
+            Command::Change(kind @ (ChangeKind::StopMachine | ChangeKind::StartMachine))
+                if !context.read_only =>
+            {
+                return self.machines(*kind, context);
+            }
+            other => {
+                let targets = self.selection(context);
+                return crate::tui::pages::travel::travel(other, &targets, context)
+                    .unwrap_or_default();
+            }
         }
         Vec::new()
     }
