@@ -76,26 +76,37 @@ pub struct CellAt {
 pub const CELL_WIDTHS: [u16; 4] = [8, 4, 2, 1];
 
 impl CellMap {
-    /// The widest cells with which everything fits; the smallest where nothing does.
+    /// The widest cells with which everything fits; the smallest where nothing does. A row that
+    /// stays on one line is worth more than wide blocks, and less than wide cells.
     pub fn fit(blocks: &[Block], room: Room) -> Self {
-        let mut last = Self::default();
+        let most = (room.width / room.block_min.max(1)).max(1);
+        let most = most
+            .min(u16::try_from(blocks.len()).unwrap_or(u16::MAX))
+            .max(1);
+        let rows: usize = blocks.iter().map(|block| block.rows.len()).sum();
+        let mut last: Option<Self> = None;
         for cell_width in CELL_WIDTHS {
-            let columns_most = (room.width / room.block_min.max(1)).max(1);
-            let columns_most = columns_most.min(u16::try_from(blocks.len()).unwrap_or(u16::MAX));
-            for columns in (1..=columns_most.max(1)).rev() {
+            let mut fitting: Option<Self> = None;
+            for columns in (1..=most).rev() {
                 let map = Self::lay_out(blocks, room, cell_width, columns);
-                if map.height <= room.height {
+                let wraps = map.lines.len() > rows;
+                if map.height <= room.height && !wraps {
                     return map;
                 }
-                if last.titles.is_empty()
-                    || cell_width < last.cell_width
-                    || map.height < last.height
+                if map.height <= room.height && fitting.is_none() {
+                    fitting = Some(map);
+                } else if last
+                    .as_ref()
+                    .is_none_or(|least| cell_width < least.cell_width || map.height < least.height)
                 {
-                    last = map;
+                    last = Some(map);
                 }
             }
+            if let Some(map) = fitting {
+                return map;
+            }
         }
-        last
+        last.unwrap_or_default()
     }
 
     fn lay_out(blocks: &[Block], room: Room, cell_width: u16, columns: u16) -> Self {

@@ -2,6 +2,7 @@
 
 pub mod map;
 pub mod node;
+mod summary;
 pub mod tiles;
 
 use super::state::{State, View, Zoom};

@@ -214,7 +214,8 @@ fn losses(canvas: &mut Canvas, (top, rows): (u16, u16), state: &State) {
         };
         let y = top + 1 + offset;
         let answer = state.answer(place);
-        let (glyph, role) = verdict(domain, blast, answer);
+        let whole = state.lost_whole(place).count() > 0;
+        let (glyph, role) = verdict(domain, blast, answer, whole);
         canvas.set(1, y, glyph, role);
         draw::name(canvas, (3, y), name, &domain.name, Role::Strong);
         for (column, &end) in COLUMNS.iter().zip(&ends) {
@@ -240,12 +241,17 @@ pub(super) fn window(cursor: usize, total: usize, rows: usize) -> usize {
         .min(total.saturating_sub(rows))
 }
 
-/// ✕ pods would have no place or a quorum is lost; ◐ budgets break; ● all is absorbed.
-fn verdict(domain: &Domain, blast: &Blast, answer: Option<&DomainLoss>) -> (&'static str, Role) {
+/// ✕ pods would have no place, a service is gone or a quorum is lost; ◐ budgets break; ● all is absorbed.
+fn verdict(
+    domain: &Domain,
+    blast: &Blast,
+    answer: Option<&DomainLoss>,
+    loses_whole: bool,
+) -> (&'static str, Role) {
     let homeless = answer.is_some_and(|answer| answer.pending > 0);
     if usize::try_from(domain.not_ready).is_ok_and(|count| count == domain.nodes.len()) {
         ("⊘", Role::Unknown)
-    } else if homeless || blast.quorums_broken > 0 {
+    } else if homeless || loses_whole || blast.quorums_broken > 0 {
         ("✕", Role::Bad)
     } else if blast.budgets_broken > 0 {
         ("◐", Role::Warning)
@@ -290,12 +296,13 @@ fn loss_words(state: &State, loss: &Loss) -> (String, Role) {
         "-0%".to_owned()
     };
     let (note, role) = match (loss.quorum, loss.budget) {
-        (QuorumImpact::Broken { .. }, _) => (" quorum lost".to_owned(), Role::Bad),
-        (_, BudgetImpact::Broken { left, needs }) => {
-            (format!(" {left} of {needs} needed"), Role::Warning)
-        }
-        _ if loss.share >= 0.999 => (" all of it".to_owned(), Role::Bad),
-        (QuorumImpact::Kept { .. }, _) => (" quorum kept".to_owned(), Role::Text),
+        (QuorumImpact::Broken { .. }, _) => (" (quorum lost)".to_owned(), Role::Bad),
+        (_, BudgetImpact::Broken { left, needs }) => (
+            format!(" ({left} of {needs})"),
+            if left == 0 { Role::Bad } else { Role::Warning },
+        ),
+        _ if loss.share >= 0.999 => (" (all of it)".to_owned(), Role::Bad),
+        (QuorumImpact::Kept { .. }, _) => (" (quorum kept)".to_owned(), Role::Text),
         _ => (String::new(), Role::Text),
     };
     (format!("{name} {share}{note}"), role)
@@ -369,6 +376,16 @@ fn domain_words(state: &State, place: usize) -> Vec<Line> {
             Role::Good,
         )),
     }
+    let gone: Vec<String> = state
+        .lost_whole(place)
+        .map(|loss| state.survey.workload(loss.workload).key.to_string())
+        .collect();
+    if !gone.is_empty() {
+        lines.push(Line::of(
+            format!("down altogether: {}", gone.join(", ")),
+            Role::Bad,
+        ));
+    }
     for (workload, left, needs) in state.quorums_lost(place).into_iter().take(1) {
         let key = &state.survey.workload(workload).key;
         let more = blast.quorums_broken.saturating_sub(1);
@@ -380,6 +397,26 @@ fn domain_words(state: &State, place: usize) -> Vec<Line> {
         lines.push(Line::of(
             format!("{key} loses its quorum: {left} ready of {needs} needed{more}"),
             Role::Bad,
+        ));
+    }
+    let below: Vec<String> = blast
+        .losses
+        .iter()
+        .filter_map(|loss| match loss.budget {
+            BudgetImpact::Broken { left, needs } => {
+                let name = &state.survey.workload(loss.workload).key.name;
+                Some(format!("{name} {left} of {needs}"))
+            }
+            _ => None,
+        })
+        .collect();
+    if !below.is_empty() {
+        lines.push(Line::of(
+            format!(
+                "below their budgets (ready of needed): {}",
+                below.join(", ")
+            ),
+            Role::Warning,
         ));
     }
     if let Some(answer) = state.answer(place) {

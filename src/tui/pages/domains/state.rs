@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::k8s::Name;
 use crate::topology::survey::Row;
 use crate::topology::{
-    Blast, Domains, Level, QuorumImpact, Spread, Survey, WorkloadKey, blasts, spreads,
+    Blast, Class, Domains, Level, Loss, QuorumImpact, Spread, Survey, WorkloadKey, blasts, spreads,
 };
 use crate::tui::forecast::domain_loss::DomainLoss;
 
@@ -95,7 +95,7 @@ impl State {
         self.sort();
     }
 
-    /// The worst first: lost quorums, pods without a place, broken budgets, the largest share.
+    /// The worst first: services lost whole and quorums, pods without a place, broken budgets, the largest share.
     pub fn sort(&mut self) {
         let Some(domains) = &self.domains else {
             return;
@@ -140,13 +140,14 @@ impl State {
             return ((0, 0, 0), 0.0, 0);
         };
         let pending = self.answer(place).map_or(0, |answer| answer.pending);
+        let gone = u32::try_from(self.lost_whole(place).count()).unwrap_or(u32::MAX);
         let share = blast
             .losses
             .iter()
             .map(|loss| loss.share)
             .fold(0.0, f64::max);
         (
-            (blast.quorums_broken, pending, blast.budgets_broken),
+            (blast.quorums_broken + gone, pending, blast.budgets_broken),
             share,
             blast.displaced.len(),
         )
@@ -222,6 +223,16 @@ impl State {
                 .map(|spread| Cursor::Workload(self.survey.workload(spread.workload).key.clone()))
         };
         self.cursor = cursor;
+    }
+
+    /// Services of several replicas that lose all of them with a domain.
+    pub fn lost_whole(&self, place: usize) -> impl Iterator<Item = &Loss> {
+        let losses = self.blasts.get(place).map(|blast| blast.losses.as_slice());
+        losses.unwrap_or_default().iter().filter(|loss| {
+            loss.ready > 1
+                && loss.lost_ready == loss.ready
+                && self.survey.workload(loss.workload).class == Class::Service
+        })
     }
 
     /// Workloads that lose their quorum with a domain.

@@ -98,7 +98,11 @@ impl DomainsPage {
     /// Asks the scheduler about the next domains, in one batch at a time.
     fn ask(&mut self, context: &Context) -> Option<Ask> {
         let version = self.version?;
-        if self.asking || self.surveying {
+        // Without all pods and their owners the answer would be about another cluster.
+        let complete = [resources::NODES, resources::PODS]
+            .iter()
+            .all(|resource| context.cache.is_complete(resource));
+        if self.asking || self.surveying || !complete {
             return None;
         }
         let open = self.open_questions(version);

@@ -4,6 +4,7 @@ use super::super::arrangement::{Arrangement, Block};
 use super::super::colouring::{Colouring, NodeState, Tint};
 use super::super::state::{State, View};
 use super::super::words;
+use super::summary;
 use crate::stdx::humanize::{bytes_of, counted, thousands};
 use crate::topology::survey::Row;
 use crate::topology::{Domain, Domains, amounts};
@@ -112,6 +113,11 @@ pub fn present(state: &State, view: View, columns: u16, rows: u16) -> Canvas {
     painter.blocks(arrangement, areas.title_lines);
     painter.cells(arrangement, cursor);
     painter.more(columns);
+    let free = areas.map_height.saturating_sub(map.height);
+    if free >= 5 {
+        let top = areas.map_top + map.height + 1;
+        summary::present(&mut canvas, (top, free - 2), view, arrangement);
+    }
     if let Some(y) = areas.legend {
         legend(&mut canvas, (y, map.cell_width), state, view, arrangement);
     }

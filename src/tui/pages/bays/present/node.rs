@@ -157,6 +157,7 @@ fn plane(
         facts.allocatable.memory_bytes,
         area.height,
     );
+    let stranded = Stranded::of(facts, view.survey.typical);
     // Free of one dimension alone is dotted finely, free of both is the hole for the next pod.
     for y in area.y..area.y + area.height {
         for x in area.x..area.x + area.width {
@@ -169,7 +170,10 @@ fn plane(
             } else {
                 " "
             };
-            canvas.set(x, y, glyph, Role::Dim);
+            let wasted = (beyond_cpu && stranded.cpu_milli > 0)
+                || (beyond_memory && stranded.memory_bytes > 0);
+            let role = if wasted { Role::Warning } else { Role::Dim };
+            canvas.set(x, y, glyph, role);
         }
     }
     let used = Patch {
@@ -201,7 +205,7 @@ fn pod_patch(canvas: &mut Canvas, patch: Patch, view: View, (row, is_chosen): (R
     let pod = view.survey.pod(row);
     let workload = view.survey.workload(pod.workload);
     let hue = ink::hue(workload.hue);
-    let texture = if is_chosen { "█" } else { "▓" };
+    let texture = if is_chosen { "▒" } else { "█" };
     let last_x = patch.x + patch.width - 1;
     let last_y = patch.y + patch.height - 1;
     for y in patch.y..=last_y {
