@@ -14,12 +14,9 @@ mod claim;
 mod condition;
 mod field;
 mod history;
-#[expect(
-    dead_code,
-    reason = "the controllers that are being written use the rest"
-)]
 mod kind;
 mod naming;
+mod node_selector;
 mod pod;
 mod service_pods;
 mod trigger;
@@ -47,6 +44,7 @@ mod resource_quota;
 mod service_account;
 mod stateful_set;
 mod taint_eviction;
+mod volume;
 
 use crate::k8s::{Change, Cluster, ObjectKey, Op};
 
@@ -92,6 +90,8 @@ pub fn all() -> Vec<Controller> {
         resource_quota::CONTROLLER,
         autoscaler::CONTROLLER,
         cluster_role::CONTROLLER,
+        volume::CLAIMS,
+        volume::VOLUMES,
         lab::node_pool::CONTROLLER,
         lab::outage::CONTROLLER,
         node_lifecycle::CONTROLLER,

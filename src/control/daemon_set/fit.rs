@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::field;
+use super::super::node_selector::NodeSelector;
 use crate::k8s::taint::{Taint, TaintEffect, Toleration};
 use crate::k8s::{Name, Object};
 
@@ -56,27 +57,6 @@ struct Affinity {
 #[serde(rename_all = "camelCase", default)]
 struct NodeAffinity {
     required_during_scheduling_ignored_during_execution: Option<NodeSelector>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct NodeSelector {
-    node_selector_terms: Vec<Term>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Term {
-    match_expressions: Vec<Requirement>,
-    match_fields: Vec<Requirement>,
-}
-
-#[derive(Deserialize)]
-struct Requirement {
-    key: Name,
-    operator: Name,
-    #[serde(default)]
-    values: Vec<Name>,
 }
 
 impl Fit {
@@ -148,48 +128,7 @@ impl Fit {
             && affinity
                 .required_during_scheduling_ignored_during_execution
                 .as_ref()
-                .is_none_or(|required| {
-                    required
-                        .node_selector_terms
-                        .iter()
-                        .any(|term| term.matches(node))
-                })
-    }
-}
-
-impl Term {
-    /// An empty term matches nothing.
-    fn matches(&self, node: &Object) -> bool {
-        let is_empty = self.match_expressions.is_empty() && self.match_fields.is_empty();
-        !is_empty
-            && self
-                .match_expressions
-                .iter()
-                .all(|requirement| requirement.matches(node.labels.get(&requirement.key)))
-            && self.match_fields.iter().all(|requirement| {
-                requirement.key == "metadata.name" && requirement.matches(Some(&node.key.name))
-            })
-    }
-}
-
-impl Requirement {
-    fn matches(&self, value: Option<&Name>) -> bool {
-        let compare = |is_past: fn(i64, i64) -> bool| {
-            let number = value.and_then(|value| value.parse::<i64>().ok());
-            let bound = self.values.first().and_then(|bound| bound.parse().ok());
-            number
-                .zip(bound)
-                .is_some_and(|(number, bound)| is_past(number, bound))
-        };
-        match self.operator.as_str() {
-            "In" => value.is_some_and(|value| self.values.contains(value)),
-            "NotIn" => value.is_none_or(|value| !self.values.contains(value)),
-            "Exists" => value.is_some(),
-            "DoesNotExist" => value.is_none(),
-            "Gt" => compare(|number, bound| number > bound),
-            "Lt" => compare(|number, bound| number < bound),
-            _ => false,
-        }
+                .is_none_or(|required| required.matches(node))
     }
 }
 
