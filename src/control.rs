@@ -39,6 +39,7 @@ mod lab;
 mod namespace;
 mod node_lifecycle;
 mod pod_gc;
+mod refusal;
 mod replica_set;
 mod resource_quota;
 mod service_account;
@@ -47,6 +48,8 @@ mod taint_eviction;
 mod volume;
 
 use crate::k8s::{Change, Cluster, ObjectKey, Op};
+
+pub use refusal::refused;
 
 /// One control loop.
 #[derive(Clone, Copy, Debug)]

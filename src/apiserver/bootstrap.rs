@@ -47,11 +47,33 @@ fn objects() -> impl Iterator<Item = (Resource, Name, Value)> {
         };
         Some((resource, Name::default(), object))
     });
-    namespaces.chain(built_in).chain(std::iter::once((
-        resources::SERVICES,
-        Name::new_static("default"),
-        kubernetes_service(),
-    )))
+    namespaces.chain(built_in).chain([
+        (
+            resources::SERVICES,
+            Name::new_static("default"),
+            kubernetes_service(),
+        ),
+        (
+            resources::STORAGE_CLASSES,
+            Name::default(),
+            default_storage_class(),
+        ),
+    ])
+}
+
+/// The class that claims get which name none; the volume controller provisions for it.
+fn default_storage_class() -> Value {
+    json!({
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {
+            "name": "standard",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": "bayplan.dev/local-path",
+        "reclaimPolicy": "Delete",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    })
 }
 
 /// The API server's own service has the first address of the range.

@@ -1,4 +1,4 @@
-//! ClusterRole aggregation: a role with an aggregation rule has the rules of those it selects.
+//! `ClusterRole` aggregation: a role with an aggregation rule has the rules of those it selects.
 //!
 //! Source: `pkg/controller/clusterroleaggregation` of Kubernetes 1.36.
 

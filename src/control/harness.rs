@@ -59,6 +59,17 @@ impl Bench {
         self
     }
 
+    /// This bench with the objects of another one.
+    pub fn resumed(mut self, other: &Self) -> Self {
+        for resource in other.cluster.resources() {
+            for object in other.cluster.list(resource) {
+                self.store(&object.key, object.json());
+            }
+        }
+        self.revision = self.revision.max(other.revision);
+        self
+    }
+
     /// Stores an object as it is.
     pub fn put(&mut self, draft: &Draft) {
         let object = draft.build();

@@ -38,7 +38,8 @@ struct ScopeSelector {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Scope {
-    scope_name: Name,
+    #[serde(rename = "scopeName")]
+    name: Name,
     operator: Name,
     values: Vec<Name>,
 }
@@ -142,7 +143,7 @@ impl Usage<'_> {
     fn is_in_scope(&self, pod: &Object) -> bool {
         let plain = self.spec.scopes.iter().map(|name| (name, None));
         let chosen = &self.spec.scope_selector.match_expressions;
-        let chosen = chosen.iter().map(|scope| (&scope.scope_name, Some(scope)));
+        let chosen = chosen.iter().map(|scope| (&scope.name, Some(scope)));
         plain.chain(chosen).all(|(name, scope)| {
             let Some(columns) = pod.pod() else {
                 return false;

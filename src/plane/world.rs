@@ -15,12 +15,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::agent::Agents;
 use crate::apiserver::{self, Registry, Request, Response, Status, WriteContext};
+use crate::control;
 use crate::k8s::{Change, ChangeKind, Cluster, Object, Op, Revision, resources};
 use crate::sched::{Configuration, Scheduler};
 use crate::stdx::rng::Stream;
 use crate::store::{Snapshot, Store};
 
-use super::controllers::Controllers;
+use super::controllers::{Controllers, Job};
 use super::pod_log;
 
 /// Keys reconciled, and pods scheduled, in one step. They bound how long a waiting write waits.
@@ -157,9 +158,24 @@ impl World {
             let outcome = (job.controller.reconcile)(self.store.cluster(), &job.key, now);
             match self.execute_in_order(outcome.ops, job.controller.name, now) {
                 Ok(()) => self.controllers.done(job, outcome.again_at),
-                Err(_decided_anew) => self.controllers.failed(job, now),
+                Err(refusal) => {
+                    self.tell_refusal(&job, &refusal, now);
+                    self.controllers.failed(job, now);
+                }
             }
         }
+    }
+
+    /// A quota or a rule that stands in a controller's way is told where people look for it; a
+    /// conflict is not, it is decided anew.
+    fn tell_refusal(&mut self, job: &Job, refusal: &Status, now: Timestamp) {
+        if !matches!(refusal.reason, "Forbidden" | "Invalid") {
+            return;
+        }
+        let author = job.controller.name;
+        let cluster = self.store.cluster();
+        let ops = control::refused(author, cluster, &job.key, &refusal.message, now);
+        let _told_again_next_time = self.execute_in_order(ops, author, now);
     }
 
     fn schedule(&mut self, now: Timestamp) {

@@ -14,6 +14,7 @@ use super::{
     BIND_COMPLETED, BOUND_BY_CONTROLLER, PROVISIONER, SELECTED_NODE, STORAGE_PROVISIONER, claim_of,
     claims_of, class, provision,
 };
+use crate::k8s::columns::PodColumns;
 use crate::k8s::quantity::Quantity;
 use crate::k8s::{Change, ChangeKind, Cluster, LabelSelector, Object, ObjectKey, resources};
 
@@ -49,7 +50,7 @@ fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
         let claims = cluster.list(&resources::PERSISTENT_VOLUME_CLAIMS);
         keys.extend(claims.map(|claim| claim.key.clone()));
     }
-    let ended = object.pod().is_some_and(|pod| pod.is_finished()) && trigger::pod_turned(change);
+    let ended = object.pod().is_some_and(PodColumns::is_finished) && trigger::pod_turned(change);
     if object.key.resource == resources::PODS && (change.kind == ChangeKind::Deleted || ended) {
         let claims = claims_of(object).into_iter();
         keys.extend(claims.map(|name| {
