@@ -9,6 +9,8 @@
     reason = "a test program: a violation is a panic, a replay is printed"
 )]
 
+mod sample;
+
 use bayplan::sim::{Simulation, Violation};
 
 const FAULTS: usize = 100;
