@@ -3,7 +3,22 @@
 use serde_json::Value;
 
 use crate::k8s::columns::NodeReady;
-use crate::k8s::{Cluster, Object, resources};
+use crate::k8s::{Cluster, Object, Resource, resources};
+
+/// Which number must have become which.
+const SETS: [(&Resource, &str, &str); 3] = [
+    (
+        &resources::STATEFUL_SETS,
+        "/spec/replicas",
+        "/status/availableReplicas",
+    ),
+    (
+        &resources::DAEMON_SETS,
+        "/status/desiredNumberScheduled",
+        "/status/numberAvailable",
+    ),
+    (&resources::JOBS, "/spec/completions", "/status/succeeded"),
+];
 
 /// Everything that is still missing, in words; nothing when all is well.
 pub fn missing(cluster: &Cluster) -> Vec<String> {
@@ -25,6 +40,16 @@ pub fn missing(cluster: &Cluster) -> Vec<String> {
     }
     for deployment in cluster.list(&resources::DEPLOYMENTS) {
         missing.extend(unavailable(deployment));
+    }
+    for (resource, wanted, found) in SETS {
+        for object in cluster.list(resource) {
+            let json = object.json();
+            let (wanted, found) = (json.pointer(wanted), json.pointer(found));
+            if wanted.is_none() || wanted != found {
+                let [wanted, found] = [wanted, found].map(|it| it.and_then(Value::as_u64));
+                missing.push(format!("{} wants {wanted:?} and has {found:?}", object.key));
+            }
+        }
     }
     for pod in cluster.pods() {
         if pod.is_terminating() {

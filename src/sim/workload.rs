@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Simulation;
-use crate::k8s::lab;
-use crate::k8s::resources;
+use crate::k8s::{Resource, lab, resources};
 
 /// Machines in each of the pools, one pool a rack.
 pub const MACHINES: u32 = 3;
@@ -51,12 +50,57 @@ impl Simulation {
                 response.value()
             );
         }
-        let bare = json!({"apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": "once", "namespace": NAMESPACE},
-            "spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "job:1"}]}});
-        let response = self.create(&resources::PODS, NAMESPACE, &bare);
-        assert!(response.is_success(), "pod: {}", response.value());
+        for (resource, object) in others() {
+            let response = self.create(&resource, NAMESPACE, &object);
+            assert!(response.is_success(), "{resource}: {}", response.value());
+        }
     }
+}
+
+/// A stateful set, a daemon set, a job and a bare pod that ends.
+fn others() -> [(Resource, Value); 4] {
+    let template = |name: &str, restart: &str| {
+        json!({
+            "metadata": {"labels": {"app": name}},
+            "spec": {
+                "restartPolicy": restart,
+                "terminationGracePeriodSeconds": 10,
+                "containers": [{"name": "app", "image": format!("{name}:1"),
+                    "resources": {"requests": {"cpu": "200m", "memory": "256Mi"}}}],
+            },
+        })
+    };
+    let selector = |name: &str| json!({"matchLabels": {"app": name}});
+    let object = |group: &str, kind: &str, name: &str, spec: Value| {
+        json!({"apiVersion": group, "kind": kind,
+            "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec})
+    };
+    let db = json!({"replicas": 3, "serviceName": "db", "selector": selector("db"),
+        "template": template("db", "Always")});
+    let agent = json!({"selector": selector("agent"), "template": template("agent", "Always")});
+    let batch = json!({"completions": 4, "parallelism": 2, "backoffLimit": 1_000,
+        "template": template("batch", "OnFailure")});
+    let once = template("once", "Never");
+    [
+        (
+            resources::STATEFUL_SETS,
+            object("apps/v1", "StatefulSet", "db", db),
+        ),
+        (
+            resources::DAEMON_SETS,
+            object("apps/v1", "DaemonSet", "agent", agent),
+        ),
+        (resources::JOBS, object("batch/v1", "Job", "batch", batch)),
+        (
+            resources::PODS,
+            object(
+                "v1",
+                "Pod",
+                "once",
+                once.get("spec").cloned().unwrap_or_default(),
+            ),
+        ),
+    ]
 }
 
 fn deployment(name: &str, replicas: u32) -> Value {
