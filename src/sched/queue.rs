@@ -117,8 +117,16 @@ impl Queue {
         let pod = match known {
             _ if is_gated(object) => fresh(QueueState::Gated),
             Some(known) if known.state != QueueState::Gated && known.object.uid == object.uid => {
+                // A change of what the pod itself asks for may help it; its status never does.
+                let is_changed = known.object.labels != object.labels
+                    || known.object.generation != object.generation;
+                let state = match known.state {
+                    QueueState::Unschedulable if is_changed => woken_state(&known),
+                    state => state,
+                };
                 QueuedPod {
                     object: Arc::clone(object),
+                    state,
                     ..known
                 }
             }
@@ -188,10 +196,7 @@ impl Queue {
             .collect();
         for name in woken {
             if let Some(mut pod) = self.pods.remove(&name) {
-                pod.state = match back_off_end(&pod) {
-                    Some(until) => QueueState::BackingOff(until),
-                    None => QueueState::Active,
-                };
+                pod.state = woken_state(&pod);
                 self.put(name, pod);
             }
         }
@@ -251,6 +256,11 @@ fn after(from: Timestamp, seconds: i64) -> Timestamp {
         .unwrap_or(Timestamp::MAX)
 }
 
+/// Where a pod goes that a change may help.
+fn woken_state(pod: &QueuedPod) -> QueueState {
+    back_off_end(pod).map_or(QueueState::Active, QueueState::BackingOff)
+}
+
 fn back_off_end(pod: &QueuedPod) -> Option<Timestamp> {
     let doublings = pod.attempts.saturating_sub(1).min(10);
     let seconds = (BACK_OFF_MIN_S << doublings).min(BACK_OFF_MAX_S);
@@ -266,5 +276,92 @@ fn leftover_at(pod: &QueuedPod) -> Option<Timestamp> {
 impl QueuedPod {
     pub fn uid(&self) -> &Uid {
         &self.object.uid
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::k8s::resources;
+
+    fn pod(name: &str, priority: i32) -> Arc<Object> {
+        let json = json!({"metadata": {"namespace": "a", "name": name, "uid": name},
+                          "spec": {"priority": priority}});
+        Arc::new(Object::from_json(resources::PODS, &json).unwrap())
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + second).unwrap()
+    }
+
+    fn popped(queue: &mut Queue, second: i64) -> Option<String> {
+        let pod = queue.pop(at(second))?;
+        let name = pod.object.name().to_owned();
+        queue.park(pod);
+        Some(name)
+    }
+
+    #[test]
+    fn high_priority_comes_first_and_then_who_came_first() {
+        let mut queue = Queue::default();
+        for (name, priority) in [("x", 0), ("y", 5), ("z", 0)] {
+            queue.insert(&pod(name, priority));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| popped(&mut queue, 0)).collect();
+        assert_eq!(order, ["y", "x", "z"]);
+    }
+
+    #[test]
+    fn back_off_doubles_from_one_second_to_ten() {
+        let mut queue = Queue::default();
+        queue.insert(&pod("x", 0));
+        let mut second = 0;
+        for wait in [1, 2, 4, 8, 10, 10] {
+            assert_eq!(popped(&mut queue, second).as_deref(), Some("x"));
+            queue.wake(|_| true);
+            assert_eq!(queue.next_wake(), Some(at(second + wait)));
+            assert_eq!(popped(&mut queue, second + wait - 1), None);
+            second += wait;
+        }
+    }
+
+    #[test]
+    fn leftovers_are_tried_again_after_five_minutes() {
+        let mut queue = Queue::default();
+        queue.insert(&pod("x", 0));
+        assert!(popped(&mut queue, 0).is_some());
+        queue.wake(|_| false);
+        assert_eq!(queue.next_wake(), Some(at(300)));
+        assert_eq!(popped(&mut queue, 299), None);
+        assert!(popped(&mut queue, 300).is_some());
+    }
+
+    #[test]
+    fn a_status_update_does_not_wake_a_pod_but_new_labels_do() {
+        let mut queue = Queue::default();
+        queue.insert(&pod("x", 0));
+        assert!(popped(&mut queue, 0).is_some());
+        queue.insert(&pod("x", 0));
+        assert!(popped(&mut queue, 9).is_none());
+        let mut relabelled = Object::clone(&pod("x", 0));
+        relabelled.labels = [("app".into(), "web".into())].into_iter().collect();
+        queue.insert(&Arc::new(relabelled));
+        assert!(popped(&mut queue, 9).is_some());
+    }
+
+    #[test]
+    fn gated_pods_wait_until_the_gates_are_gone() {
+        let mut queue = Queue::default();
+        let json = json!({"metadata": {"namespace": "a", "name": "x", "uid": "x"},
+                          "spec": {"schedulingGates": [{"name": "g"}]}});
+        queue.insert(&Arc::new(
+            Object::from_json(resources::PODS, &json).unwrap(),
+        ));
+        assert!(popped(&mut queue, 0).is_none());
+        assert_eq!(queue.next_wake(), None);
+        queue.insert(&pod("x", 0));
+        assert!(popped(&mut queue, 0).is_some());
     }
 }

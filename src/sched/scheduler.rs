@@ -69,9 +69,7 @@ impl Scheduler {
             self.snapshot.observe(change);
         }
         if self.queue.has_unschedulable() {
-            let snapshot = &self.snapshot;
-            self.queue
-                .wake(|pod| hints::may_help(snapshot, pod, change));
+            self.queue.wake(|pod| hints::may_help(pod, change));
         }
     }
 

@@ -312,6 +312,11 @@ impl Snapshot {
                 node.add(entry);
             }
         }
+        self.insert_info(node);
+    }
+
+    /// Adds a node of a new name.
+    pub(super) fn insert_info(&mut self, node: NodeInfo) {
         self.generations.places += 1;
         count_images(&mut self.images, &[], &node.images);
         Arc::make_mut(&mut self.ids).insert(node.name.clone(), NodeId::of(self.nodes.len()));
