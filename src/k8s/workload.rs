@@ -96,6 +96,8 @@ pub enum Rollout {
     Finished,
     /// Nothing is desired.
     Idle,
+    /// A daemon set that no node matches.
+    NoNode,
 }
 
 /// The most serious state among the pods, and how many share it.
@@ -155,7 +157,7 @@ impl Workload {
     pub fn health(&self) -> Health {
         match &self.rollout {
             Rollout::Stuck { .. } | Rollout::Refused { .. } => Health::Bad,
-            Rollout::Finished | Rollout::Idle => Health::Done,
+            Rollout::Finished | Rollout::Idle | Rollout::NoNode => Health::Done,
             _ if self.desired > 0 && self.ready == 0 => match &self.problem {
                 Some(problem) if problem.health == Health::Waiting => Health::Waiting,
                 Some(_) => Health::Bad,
@@ -214,6 +216,7 @@ impl Rollout {
             }
             Self::Finished => "complete".to_owned(),
             Self::Idle => "scaled to 0".to_owned(),
+            Self::NoNode => "no node matches".to_owned(),
         }
     }
 
@@ -291,7 +294,12 @@ fn pod_message(object: &Object) -> Name {
         return Name::default();
     };
     if let Some(refusal) = &pod.unscheduled {
-        return refusal.1.clone();
+        // The first sentence says why; what preemption tried comes after it.
+        let first = refusal
+            .1
+            .split_once(". ")
+            .map_or(&*refusal.1, |(first, _)| first);
+        return Name::new(first.trim_end_matches('.'));
     }
     pod.containers
         .iter()

@@ -13,8 +13,9 @@ pub mod timeline;
 pub mod travel;
 pub mod workloads;
 
-use super::page::Page;
+use super::page::{Context, Page};
 use super::view::View;
+use crate::k8s::resources;
 
 /// The page of a view; `None` while a view is not built.
 pub fn create(view: View) -> Option<Box<dyn Page>> {
@@ -30,4 +31,12 @@ pub fn create(view: View) -> Option<Box<dyn Page>> {
         View::Objects => Some(Box::new(objects::ObjectsPage::default())),
         View::Domains => Some(Box::new(domains::DomainsPage::default())),
     }
+}
+
+/// Whether all nodes and pods are here. Before that nothing may be concluded from what is missing:
+/// a half-loaded machine looks empty.
+pub fn is_known(context: &Context) -> bool {
+    [resources::NODES, resources::PODS]
+        .iter()
+        .all(|resource| context.cache.is_complete(resource))
 }

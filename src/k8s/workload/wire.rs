@@ -358,6 +358,8 @@ fn daemon_set(object: &Object, wire: &Wire) -> (Figures, Rollout) {
     let rolling = wire.spec.update_strategy.kind != "OnDelete";
     let rollout = if !wire.is_observed(object) {
         Rollout::NotObserved
+    } else if figures.desired == 0 {
+        Rollout::NoNode
     } else if rolling && figures.updated < figures.desired {
         Rollout::Updating {
             updated: figures.updated,

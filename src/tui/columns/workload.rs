@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::{
-    Shown, age, count_cell, fresh, name, namespace, role, share_cell, short_image, text_key,
+    Shown, age, count_cell, fresh, glyph, name, namespace, role, share_cell, short_image, text_key,
 };
 use crate::k8s::columns::ContainerRole;
 use crate::k8s::status::Health;
@@ -13,7 +13,7 @@ use crate::k8s::{Name, Object, resources};
 use crate::tui::page::Context;
 use crate::tui::screen::Cell;
 use crate::tui::table::{Column, SortKey, Unit};
-use crate::tui::text::Role;
+use crate::tui::text::{Line, Role};
 
 #[derive(Clone, Debug)]
 pub struct WorkloadRow {
@@ -44,6 +44,10 @@ pub const COLUMNS: &[Column<WorkloadRow>] = &[
         "READY",
         |row: &WorkloadRow, context: &Context| {
             let workload = &row.workload;
+            if workload.desired == 0 && workload.ready == 0 {
+                let sign = Line::of(glyph(row.health), role(row.health));
+                return Cell::from(sign.with("   -", Role::Dim));
+            }
             let cell = share_cell(row.health, workload.ready, workload.desired);
             fresh(cell, &row.object, context)
         },
@@ -58,7 +62,8 @@ pub const COLUMNS: &[Column<WorkloadRow>] = &[
     )
     .number(Unit::None)
     .width(7, 7)
-    .priority(6),
+    .priority(8)
+    .wide(),
     Column::new(
         "UPDATED",
         |row: &WorkloadRow, _| count_cell(row.workload.updated),
@@ -74,7 +79,8 @@ pub const COLUMNS: &[Column<WorkloadRow>] = &[
     )
     .number(Unit::None)
     .width(9, 9)
-    .priority(7),
+    .priority(8)
+    .wide(),
     age(),
     Column::new(
         "IMAGE",
@@ -103,14 +109,25 @@ pub const COLUMNS: &[Column<WorkloadRow>] = &[
     .width(8, 8)
     .priority(8)
     .wide(),
-    Column::new(
-        "STATE",
-        |row: &WorkloadRow, _| Cell::new(state(&row.workload), role(row.health)),
-        |row: &WorkloadRow, _| text_key(state(&row.workload)),
-    )
-    .width(6, 80)
-    .priority(2),
+    Column::new("STATE", state_cell, |row: &WorkloadRow, _| {
+        text_key(state(&row.workload))
+    })
+    .width(24, 400)
+    .priority(1)
+    .fills(),
 ];
+
+/// Cells of a rollout's bar.
+const BAR: u16 = 10;
+
+/// How far a rollout is as a bar, then what it suffers from.
+fn state_cell(row: &WorkloadRow, _: &Context) -> Cell {
+    let cell = Cell::new(state(&row.workload), role(row.health));
+    match row.workload.rollout.progress() {
+        Some((done, of)) if of > 0 => cell.with_bar(done as f64 / of as f64, BAR, role(row.health)),
+        _ => cell,
+    }
+}
 
 #[expect(clippy::cast_possible_truncation, reason = "a share of at most 1")]
 fn percent(share: f64) -> i64 {

@@ -12,6 +12,7 @@ use crate::k8s::workload::{self, Workload};
 use crate::k8s::{Cluster, Object, resources};
 use crate::stdx::humanize;
 use crate::tui::pages::timeline::entry::{Entry, Tone, of_event};
+use crate::tui::pages::workloads::history;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Section {
@@ -37,6 +38,7 @@ pub fn describe(cluster: &Cluster, object: &Object, now: Timestamp) -> Vec<Secti
         sections.push(node_state(cluster, object));
     } else if let Ok(Some(workload)) = Workload::of(cluster, object) {
         sections.push(workload_state(&workload));
+        sections.push(revisions(cluster, object, now));
     }
     sections.push(conditions(&json, now));
     sections.push(events(cluster, object, now));
@@ -351,6 +353,39 @@ fn workload_state(workload: &Workload) -> Section {
             plain("detail", workload.detail.to_string()),
         ],
     )
+}
+
+/// Revisions that can be gone back to, the newest first.
+fn revisions(cluster: &Cluster, object: &Object, now: Timestamp) -> Section {
+    let facts = history::revisions(cluster, object)
+        .into_iter()
+        .map(|revision| {
+            let pods = revision
+                .pods
+                .map(|pods| {
+                    format!(
+                        ", {}",
+                        humanize::counted(usize::try_from(pods).unwrap_or(0), "pod", "pods")
+                    )
+                })
+                .unwrap_or_default();
+            let here = if revision.current { ", in place" } else { "" };
+            let cause = if revision.cause.is_empty() {
+                String::new()
+            } else {
+                format!("  {}", revision.cause)
+            };
+            plain(
+                &format!("revision {}", revision.number),
+                format!(
+                    "{}  {} ago{pods}{here}{cause}",
+                    revision.images.join(" "),
+                    humanize::age_of(revision.created, now),
+                ),
+            )
+        })
+        .collect();
+    section("revisions (!u goes back to the one before)", facts)
 }
 
 fn conditions(json: &Value, now: Timestamp) -> Section {

@@ -16,6 +16,7 @@ use crate::k8s::workload::{self, Rollout, WORKLOADS, Workload};
 use crate::k8s::{Cluster, LabelSelector, Name, Object, ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
 use crate::topology::budget;
+use crate::tui::pages::queue::waiting::short_refusals;
 
 /// A pod that waits this long without a refusal by the scheduler is worth a line: it is longer
 /// than pulling a large image usually takes.
@@ -267,7 +268,7 @@ fn cause(object: &Object) -> String {
         return String::new();
     };
     if let (Some(refusal), None) = (&pod.unscheduled, &pod.node) {
-        return refusal.1.to_string();
+        return short_refusals(&refusal.1);
     }
     if object.is_terminating() && !object.finalizers.is_empty() {
         return format!("waits for finalizer {}", object.finalizers.join(", "));
@@ -554,9 +555,7 @@ mod tests {
         ];
         assert_eq!(
             lines(&drafts),
-            [
-                "serious search Pending: 2 of 3 pods; 0/3 nodes are available: 3 Insufficient memory."
-            ]
+            ["serious search Pending: 2 of 3 pods; 3 Insufficient memory"]
         );
     }
 

@@ -4,10 +4,13 @@ use jiff::SignedDuration;
 
 use super::finding::{Finding, Severity};
 use super::state::PulsePage;
-use crate::k8s::resources;
+use crate::k8s::workload::root_of;
+use crate::k8s::{ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
 use crate::tui::columns::{age_key, text_key};
 use crate::tui::page::Context;
+use crate::tui::pages::is_known;
+use crate::tui::pages::timeline::entry::Entry;
 use crate::tui::pages::timeline::present::entry_line;
 use crate::tui::screen::{Cell, Empty, Extent, Widget};
 use crate::tui::table::{Column, SortKey, Unit};
@@ -107,8 +110,8 @@ pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
 
 /// The one line to read when there is time for one.
 fn verdict(page: &PulsePage, context: &Context) -> Line {
-    if page.made.is_none() {
-        return Line::of(" looking over the cluster", Role::Dim);
+    if page.made.is_none() || !is_known(context) {
+        return Line::of(" loading nodes and pods", Role::Dim);
     }
     let records = page.table.records();
     let count = |severity| {
@@ -148,8 +151,8 @@ fn verdict(page: &PulsePage, context: &Context) -> Line {
     line
 }
 
-fn empty(page: &PulsePage, _context: &Context) -> Empty {
-    if page.made.is_none() {
+fn empty(page: &PulsePage, context: &Context) -> Empty {
+    if page.made.is_none() || !is_known(context) {
         return Empty {
             why: "the first look is under way".into(),
             press: Line::default(),
@@ -169,13 +172,7 @@ fn empty(page: &PulsePage, _context: &Context) -> Empty {
 
 fn lately(context: &Context) -> Widget {
     let rows = usize::from(lately_height(context).saturating_sub(1));
-    let entries: Vec<_> = context
-        .cache
-        .timeline
-        .since(context.now, LATELY)
-        .filter(|entry| context.scope.contains_key(&entry.about))
-        .take(rows)
-        .collect();
+    let entries = grouped(context, rows);
     let lines = if entries.is_empty() {
         vec![Line::of(
             " nothing since this console came, and no event in 15 minutes",
@@ -183,7 +180,7 @@ fn lately(context: &Context) -> Widget {
         )]
     } else {
         entries
-            .into_iter()
+            .iter()
             .map(|entry| entry_line(entry, context))
             .collect()
     };
@@ -193,6 +190,44 @@ fn lately(context: &Context) -> Widget {
         (Extent::Cells(1), Widget::Rule(caption)),
         (Extent::Rest, Widget::Lines(lines)),
     ])
+}
+
+/// Entries read for the few lines; a storm beyond them is the timeline's to show.
+const READ_MAX: usize = 1_000;
+
+/// What happened, the pods of one workload told once: the newest with how many more there are.
+fn grouped(context: &Context, rows: usize) -> Vec<Entry> {
+    let mut found: Vec<(Entry, ObjectKey, usize)> = Vec::new();
+    let entries = context
+        .cache
+        .timeline
+        .since(context.now, LATELY)
+        .filter(|entry| context.scope.contains_key(&entry.about))
+        // The findings above tell of those that wait.
+        .filter(|entry| entry.what != "FailedScheduling")
+        .take(READ_MAX);
+    for entry in entries {
+        let object = context.cluster.get(&entry.about);
+        let root = object.map_or(&entry.about, |object| &root_of(context.cluster, object).key);
+        let same = found
+            .iter_mut()
+            .find(|(other, known, _)| other.what == entry.what && known == root);
+        if let Some((_, _, more)) = same {
+            *more += 1;
+        } else if found.len() < rows {
+            found.push((entry.clone(), root.clone(), 0));
+        }
+    }
+    found
+        .into_iter()
+        .map(|(mut entry, root, more)| {
+            if more > 0 {
+                entry.about = root;
+                entry.text = format!("{} times; last: {}", more + 1, entry.text);
+            }
+            entry
+        })
+        .collect()
 }
 
 /// `14 changes in 15 minutes, 3 of them warnings`.

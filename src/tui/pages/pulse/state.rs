@@ -12,6 +12,7 @@ use crate::tui::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
 use crate::tui::table::{Record, TableState};
@@ -62,7 +63,7 @@ impl PulsePage {
                 // Waiting grows into trouble without any change.
                 && (seen != version || context.now.duration_since(at).as_secs() >= 15)
         });
-        if !due || self.under_way {
+        if !due || self.under_way || !is_known(context) {
             return Vec::new();
         }
         self.asked = Some((context.now, version));

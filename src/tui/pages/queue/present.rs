@@ -2,7 +2,7 @@
 
 use super::reasons::Reasons;
 use super::state::QueuePage;
-use super::waiting::{WaitingPod, WaitingState};
+use super::waiting::{WaitingPod, WaitingState, short_refusals};
 use crate::stdx::humanize::{self, counted};
 use crate::tui::columns::{age_key, text_key};
 use crate::tui::page::Context;
@@ -89,13 +89,7 @@ fn short_why(pod: &WaitingPod) -> String {
             pod.nominated_node.as_deref().unwrap_or_default()
         ),
         WaitingState::Queued => "the scheduler has not looked at it yet".to_owned(),
-        WaitingState::Unschedulable if pod.refusals.is_empty() => pod.message.to_string(),
-        WaitingState::Unschedulable => pod
-            .refusals
-            .iter()
-            .map(|refusal| format!("{} {}", refusal.nodes, refusal.reason))
-            .collect::<Vec<_>>()
-            .join(" · "),
+        WaitingState::Unschedulable => short_refusals(&pod.message),
     }
 }
 
@@ -220,7 +214,9 @@ fn lines(reasons: &Reasons) -> Vec<Line> {
             }
             None => {}
         }
-        line.push(format!("  [{}]", group.plugin), Role::Dim);
+        if !group.plugin.is_empty() {
+            line.push(format!("  [{}]", group.plugin), Role::Dim);
+        }
         out.push(line);
     }
     if reasons.feasible == 0 {

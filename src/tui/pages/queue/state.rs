@@ -12,6 +12,7 @@ use crate::tui::command::Command;
 use crate::tui::effect::Effect;
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
+use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
 use crate::tui::table::{Record, TableState};
@@ -77,7 +78,7 @@ impl QueuePage {
         let fresh = self.asked.as_ref().is_some_and(|(target, seen, at)| {
             *target == subject && (*seen == version || context.now.duration_since(*at) < AGAIN)
         });
-        if fresh || self.under_way {
+        if fresh || self.under_way || !is_known(context) {
             return Vec::new();
         }
         let Some(pod) = context.cluster.get(&subject.key).cloned() else {

@@ -123,8 +123,9 @@ pub fn refusals(message: &str) -> Vec<Refusal> {
     let Some((_, reasons)) = message.split_once("nodes are available: ") else {
         return Vec::new();
     };
+    // The sentence ends where the post-filters begin to speak.
     let reasons = reasons
-        .split_once(" preemption:")
+        .split_once(". ")
         .map_or(reasons, |(before, _)| before)
         .trim()
         .trim_end_matches('.');
@@ -145,11 +146,34 @@ pub fn refusals(message: &str) -> Vec<Refusal> {
             }
         }
     }
-    found.sort_by(|left, right| {
-        (std::cmp::Reverse(left.nodes), &left.reason)
-            .cmp(&(std::cmp::Reverse(right.nodes), &right.reason))
+    found.sort_by_key(|refusal| {
+        (
+            refusal.is_by_choice(),
+            std::cmp::Reverse(refusal.nodes),
+            refusal.reason.clone(),
+        )
     });
     found
+}
+
+impl Refusal {
+    /// Nodes that the pod itself leaves out say least about why it waits.
+    fn is_by_choice(&self) -> bool {
+        self.reason.contains("[NodeAffinity]")
+    }
+}
+
+/// `41 Insufficient cpu · 6 Insufficient memory`; the message itself where it is of another form.
+pub fn short_refusals(message: &str) -> String {
+    let found = refusals(message);
+    if found.is_empty() {
+        return message.to_owned();
+    }
+    found
+        .iter()
+        .map(|refusal| format!("{} {}", refusal.nodes, refusal.reason))
+        .collect::<Vec<_>>()
+        .join(" · ")
 }
 
 #[cfg(test)]

@@ -119,7 +119,12 @@ impl Teller<'_> {
         } else if let (Ok(Some(old)), Ok(Some(new))) =
             (Workload::read(before), Workload::read(self.object))
         {
-            self.workload(&old, &new, before, entries);
+            // A replica set is its deployment's detail; both would say the same.
+            let detail = self.object.key.resource == resources::REPLICA_SETS
+                && self.object.controller().is_some();
+            if !detail {
+                self.workload(&old, &new, before, entries);
+            }
         } else if self.object.generation > before.generation && self.is_told() {
             let mut entry = self.entry(
                 EntryKind::Change,

@@ -3,7 +3,6 @@
 use super::replicas::{Outcome, ReplicasEditor};
 use super::state::WorkloadsPage;
 use crate::k8s::status::Health;
-use crate::k8s::workload::Rollout;
 use crate::stdx::humanize::counted;
 use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
 use crate::tui::columns::{Shown, glyph, role};
@@ -34,7 +33,7 @@ pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
     )
 }
 
-/// The lines under a row: the number being typed, or how far a rollout is.
+/// The lines under a row: the number being typed.
 fn below(page: &WorkloadsPage, row: &WorkloadRow, context: &Context) -> Vec<Line> {
     if let Some(editor) = page
         .editor
@@ -43,7 +42,7 @@ fn below(page: &WorkloadsPage, row: &WorkloadRow, context: &Context) -> Vec<Line
     {
         return editor_lines(editor, context);
     }
-    rollout_line(row).into_iter().collect()
+    Vec::new()
 }
 
 fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
@@ -90,28 +89,6 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
             vec![first, second]
         }
     }
-}
-
-/// Cells of a rollout's bar.
-const BAR: i64 = 20;
-
-fn rollout_line(row: &WorkloadRow) -> Option<Line> {
-    let workload = &row.workload;
-    if !matches!(
-        workload.rollout,
-        Rollout::Updating { .. } | Rollout::Waiting { .. } | Rollout::Retiring { .. }
-    ) {
-        return None;
-    }
-    let (done, of) = workload.rollout.progress().unwrap_or((1, 1));
-    let filled = (done.max(0) * BAR).checked_div(of).unwrap_or(0).min(BAR);
-    let cells = |count: i64, glyph: &str| glyph.repeat(usize::try_from(count).unwrap_or(0));
-    Some(
-        Line::of("  ", Role::Text)
-            .with(cells(filled, "▓"), role(row.health))
-            .with(cells(BAR - filled, "░"), Role::Free)
-            .with(format!(" {}", workload.words()), role(row.health)),
-    )
 }
 
 /// How many, and how many of them are in which trouble.

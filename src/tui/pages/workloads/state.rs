@@ -22,6 +22,7 @@ use crate::tui::key::Chord;
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
 use crate::tui::pages::ages::next_turn;
+use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, travel};
 use crate::tui::screen::{Hint, Widget};
 use crate::tui::table::TableState;
@@ -107,7 +108,7 @@ impl WorkloadsPage {
         let due = self.asked.is_none_or(|(at, seen)| {
             seen != version && context.now.duration_since(at) >= LOSSES_EVERY
         });
-        if !due || context.cluster.count(&resources::NODES) == 0 {
+        if !due || !is_known(context) {
             return Vec::new();
         }
         self.asked = Some((context.now, version));
