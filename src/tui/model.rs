@@ -52,6 +52,9 @@ pub struct Model {
     pub summary: Summary,
     /// Kinds that are watched now.
     pub watched: Vec<Resource>,
+    /// Pages may look at a storm of changes once a second; this is when they are told once more
+    /// after the last change, so that no picture stays that was made in the middle of it.
+    pub catch_up: Option<Timestamp>,
     /// The page must be told about data, size or scope before the next frame.
     pub unsettled: bool,
     pub ended: bool,
@@ -145,6 +148,7 @@ impl Model {
             contexts: Vec::new(),
             summary: Summary::default(),
             watched: Vec::new(),
+            catch_up: None,
             unsettled: true,
             ended: false,
         }

@@ -282,7 +282,10 @@ fn hints(model: &Model) -> Vec<Hint> {
         !table::entries(model.view(), false)
             .any(|entry| entry.hint == hint.does && !entry.views.is_empty())
     };
-    hints.sort_by_key(own);
+    let help = table::entries(model.view(), true)
+        .find(|entry| entry.word == "help")
+        .map_or("", |entry| entry.hint);
+    hints.sort_by_key(|hint| (hint.does == help, own(hint)));
     hints
 }
 

@@ -24,6 +24,9 @@ const NOTICE_STAYS: SignedDuration = SignedDuration::from_secs(8);
 /// The header's figures are read anew at most this often.
 const SUMMARY_EVERY: SignedDuration = SignedDuration::from_millis(1_000);
 
+/// Longer than pages wait between two looks.
+const CATCH_UP: SignedDuration = SignedDuration::from_millis(1_200);
+
 /// Takes one fact in.
 pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
@@ -37,6 +40,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         }
         Msg::Feed(resource, event) => {
             model.cache.take(&resource, event, now);
+            model.catch_up = Some(now + CATCH_UP);
             model.unsettled = true;
         }
         Msg::Kinds(kinds) => {
@@ -82,6 +86,10 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     {
         model.notice = None;
     }
+    if model.catch_up.is_some_and(|at| now >= at) {
+        model.catch_up = None;
+        model.unsettled = true;
+    }
     if !model.unsettled {
         return effects;
     }
@@ -115,7 +123,8 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let page = model
         .page()
         .and_then(|page| page.next_wake(&model.context(now)));
-    [notice, summary, lost, page, model.cache.freshness_ends()]
+    let fresh = model.cache.freshness_ends();
+    [notice, summary, lost, page, fresh, model.catch_up]
         .into_iter()
         .flatten()
         .min()

@@ -268,6 +268,19 @@ fn a_lost_connection_ages_the_picture_and_keeps_it() {
 }
 
 #[test]
+fn pulse_never_keeps_an_all_clear_from_before_the_data() {
+    let mut console = Console::new(View::Pulse, (120, 40));
+    console.now += jiff::SignedDuration::from_millis(300);
+    console.load(&shop());
+    let wake = bayplan::tui::update::next_wake(&console.model, console.now).unwrap();
+    assert!(wake.duration_since(console.now).as_secs() <= 2);
+    console.now = wake + jiff::SignedDuration::from_millis(1);
+    console.tell(Msg::Tick);
+    console.shows("report-0");
+    console.hides("nothing is broken");
+}
+
+#[test]
 fn pasted_text_runs_no_commands() {
     let mut console = pods((120, 40));
     console.effects.clear();

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 
 use super::{blank, put};
 use crate::tui::screen::{Band, Header, Hint, Tab};
-use crate::tui::text::{Line, Role};
+use crate::tui::text::{Line, Role, width};
 use crate::tui::theme::Palette;
 
 pub fn header(header: &Header, palette: &Palette, area: Rect, buffer: &mut Buffer) {
@@ -96,11 +96,15 @@ pub fn tabs(tabs: &[Tab], palette: &Palette, area: Rect, buffer: &mut Buffer) {
 }
 
 pub fn hints(hints: &[Hint], palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let columns = |hint: &Hint| width(&hint.keys) + width(&hint.does) + 3;
     let mut line = Line::default();
-    for hint in hints {
-        let columns = hint.keys.len() + hint.does.len() + 4;
-        if line.width() + columns > usize::from(area.width) {
-            break;
+    // The last one says how to find out more: it stays when others have no room.
+    let kept = hints.last().map_or(0, columns);
+    for (place, hint) in hints.iter().enumerate() {
+        let last = place + 1 == hints.len();
+        let reserved = if last { 0 } else { kept };
+        if line.width() + columns(hint) + reserved > usize::from(area.width) {
+            continue;
         }
         line.push(" ", Role::Text);
         line.push(hint.keys.clone(), Role::Key);
