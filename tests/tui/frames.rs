@@ -19,7 +19,7 @@ fn golden(name: &str) -> PathBuf {
 }
 
 #[track_caller]
-fn check(name: &str, shown: &str) {
+pub fn check(name: &str, shown: &str) {
     let path = golden(name);
     if std::env::var_os("UPDATE").is_some() {
         return std::fs::write(path, shown).unwrap();

@@ -14,3 +14,4 @@ mod console;
 mod frames;
 mod keys;
 mod objects;
+mod pages;
