@@ -13,6 +13,7 @@ pub mod local;
 mod compression;
 mod driver;
 mod files;
+mod follow;
 mod holder;
 mod host;
 mod http;

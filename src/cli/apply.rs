@@ -15,7 +15,7 @@ use crate::telemetry;
 
 /// A manifest may be large, a page by mistake endless.
 const DOWNLOAD_BYTES_MAX: usize = 64 << 20;
-const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub fn run(command: super::Apply) -> Result<ExitCode> {
     let environment = Environment::read();

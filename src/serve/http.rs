@@ -16,7 +16,7 @@ use crate::apiserver::{self, Request, Response, Status, User};
 use crate::stdx::clock;
 
 use super::driver::{Driver, Stopped};
-use super::{compression, identity, watch};
+use super::{compression, follow, identity, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -83,6 +83,9 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
     apiserver::authorize(&published.snapshot.cluster, &request.user, &request)?;
     if request.verb == Verb::Watch && matches!(request.target, Target::Resource(_)) {
         return watch::start(driver, &request).map(Answer::Stream);
+    }
+    if follow::is_asked(&request) {
+        return Ok(follow::start(driver, &request).map_or_else(Answer::Whole, Answer::Stream));
     }
     if request.is_read() {
         let response = apiserver::read(

@@ -1,7 +1,7 @@
 //! kubectl 1.32 against a served cluster: what the README promises.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use crate::served::Served;
 
@@ -37,6 +37,16 @@ impl Kubectl {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
+    }
+
+    fn follow(&self, deployment: &str) -> Child {
+        Command::new(&self.program)
+            .args(["logs", "--follow", &format!("deployment/{deployment}")])
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("HOME", &self.home)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
     }
 
     #[track_caller]
@@ -132,6 +142,7 @@ fn kubectl_runs_the_online_boutique() {
     assert!(described.contains("Scaled up replica set"), "{described}");
     let logs = kubectl.ok("logs deployment/cartservice");
     assert!(logs.contains("is simulated"), "{logs}");
+    let followed = kubectl.follow("cartservice");
     let dry =
         kubectl.ok("set image deployment/frontend server=example.org/x --dry-run=server -o yaml");
     assert!(dry.contains("example.org/x"));
@@ -141,8 +152,15 @@ fn kubectl_runs_the_online_boutique() {
             .contains("example.org/x")
     );
 
-    kubectl.ok("delete deployment frontend");
+    kubectl.ok("delete deployment frontend cartservice");
     kubectl.ok("wait --for=delete pod -l app=frontend --timeout=60s");
+    // Following ends with the pod.
+    let output = followed.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && text.contains("is simulated"),
+        "{text}"
+    );
     let missing = kubectl.run(&["get", "deployment", "frontend"]).unwrap_err();
     assert_eq!(
         missing.trim(),
