@@ -1,3 +1,5 @@
+//! Tests of cron jobs: times, policies, histories.
+
 use super::super::harness::Bench;
 use super::*;
 use crate::k8s::build::{self, Draft};

@@ -1,3 +1,5 @@
+//! Tests of daemon sets: fitting nodes, updates.
+
 use super::super::harness::{Bench, check_order_independent};
 use super::*;
 use crate::k8s::Propagation;

@@ -1,3 +1,5 @@
+//! Tests of deployments with their replica sets.
+
 use serde_json::{Value, json};
 
 use super::super::harness::{Bench, check_order_independent};

@@ -1,3 +1,5 @@
+//! Tests of endpoint slices and endpoints.
+
 use super::super::endpoints;
 use super::super::harness::{Bench, check_order_independent};
 use super::*;

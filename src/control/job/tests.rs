@@ -1,3 +1,5 @@
+//! Tests of jobs: completion, back-off, indexes, deadlines.
+
 use super::super::harness::{Bench, check_order_independent};
 use super::*;
 use crate::k8s::build::{self, Draft};

@@ -136,7 +136,7 @@ fn ranges() -> impl Iterator<Item = u32> {
 }
 
 fn range_text(range: u32) -> String {
-    format!("{}/24", std::net::Ipv4Addr::from(range))
+    format!("{}/24", core::net::Ipv4Addr::from(range))
 }
 
 /// The machine's own address, in 10.0.0.0/9 and as unique as its pod range.
@@ -144,7 +144,7 @@ fn machine_address(range: u32) -> String {
     let index = (range.wrapping_sub(FIRST_RANGE) & 0x007f_ffff) >> 8;
     // No address ends in 0, 1 or 255: networks, gateways and broadcasts usually do.
     let (high, low) = (index / 250 + 1, index % 250 + 2);
-    std::net::Ipv4Addr::from(0x0a00_0000 | (high << 8) | low).to_string()
+    core::net::Ipv4Addr::from(0x0a00_0000 | (high << 8) | low).to_string()
 }
 
 fn node(name: &str, range: u32, pool: &Object, spec: &NodePoolSpec) -> Value {

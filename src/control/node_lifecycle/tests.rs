@@ -1,3 +1,5 @@
+//! Tests of node lifecycle and taint eviction together.
+
 use super::super::harness::Bench;
 use super::super::taint_eviction;
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of stateful sets: order, identity, updates, claims.
+
 use super::super::garbage_collector;
 use super::super::harness::{Bench, check_order_independent};
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of claims and volumes together.
+
 use serde_json::json;
 
 use super::super::harness::Bench;
