@@ -21,13 +21,11 @@ pub fn execute(
     author: &str,
     context: &mut WriteContext,
 ) -> Result<(), Status> {
-    let user = User::system(&format!("system:{author}"));
     let mut writing = Writing {
         store,
         registry,
         now: context.now,
         ids: context.ids,
-        user: &user,
         manager: Name::new(author),
         dry_run: false,
         warnings: Vec::new(),

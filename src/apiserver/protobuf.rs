@@ -142,9 +142,9 @@ fn map_value(schema: &Schema, wire: Wire) -> Option<Value> {
 
 fn single(schema: &Schema, wire: Wire) -> Option<Value> {
     if let (Some(name), Wire::Bytes(bytes)) = (schema.reference.as_deref(), wire)
-        && let Some(value) = special(name, bytes)
+        && let Some(read) = special(name)
     {
-        return value;
+        return read(bytes);
     }
     let resolved = schema.resolved();
     match (resolved.kind, wire) {
@@ -163,10 +163,12 @@ fn single(schema: &Schema, wire: Wire) -> Option<Value> {
     }
 }
 
-/// Types whose JSON form is no object. The outer `None`: not one of them.
-fn special(definition: &str, bytes: &[u8]) -> Option<Option<Value>> {
-    let name = definition.rsplit('.').next().unwrap_or_default();
-    let read = match name {
+/// Reads a message into a value; `None` when it is malformed.
+type Read = fn(&[u8]) -> Option<Value>;
+
+/// How types are read whose JSON form is no object.
+fn special(definition: &str) -> Option<Read> {
+    Some(match definition.rsplit('.').next().unwrap_or_default() {
         "Time" | "MicroTime" => time,
         "Quantity" => quantity,
         "IntOrString" => int_or_string,
@@ -174,8 +176,7 @@ fn special(definition: &str, bytes: &[u8]) -> Option<Option<Value>> {
         "JSONSchemaPropsOrBool" => schema_or_bool,
         "JSONSchemaPropsOrArray" => schema_or_array,
         _ => return None,
-    };
-    Some(read(bytes))
+    })
 }
 
 fn time(bytes: &[u8]) -> Option<Value> {

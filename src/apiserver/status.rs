@@ -132,8 +132,7 @@ impl Status {
         status
     }
 
-    pub fn unsupported_media_type(offered: &str, accepted: &[&str]) -> Self {
-        let _ = offered;
+    pub fn unsupported_media_type(accepted: &[&str]) -> Self {
         Self::new(
             415,
             "UnsupportedMediaType",

@@ -38,8 +38,6 @@ pub(super) fn prepare_create(
         Kind::Service => service::allocate(writing, object, None)?,
         Kind::Job => job::prepare_create(object),
         Kind::Definition => definition::prepare(writing, object, None),
-        Kind::Claim => protect(object, "kubernetes.io/pvc-protection"),
-        Kind::Volume => protect(object, "kubernetes.io/pv-protection"),
         Kind::Secret => secret(object),
         Kind::Other => {}
     }
@@ -72,8 +70,6 @@ enum Kind {
     Service,
     Job,
     Definition,
-    Claim,
-    Volume,
     Secret,
     Other,
 }
@@ -83,8 +79,6 @@ fn kind(resource_type: &ResourceType) -> Kind {
         ("", "namespaces") => Kind::Namespace,
         ("", "pods") => Kind::Pod,
         ("", "services") => Kind::Service,
-        ("", "persistentvolumeclaims") => Kind::Claim,
-        ("", "persistentvolumes") => Kind::Volume,
         ("", "secrets") => Kind::Secret,
         ("batch", "jobs") => Kind::Job,
         ("apiextensions.k8s.io", "customresourcedefinitions") => Kind::Definition,
@@ -113,13 +107,6 @@ fn secret(object: &mut Value) {
             data.insert(key, encoded.into());
         }
     }
-}
-
-/// The finalizer that keeps storage while something uses it (`StorageObjectInUseProtection`).
-///
-/// Nothing in this cluster takes it away again yet, so it is not set.
-fn protect(object: &mut Value, finalizer: &str) {
-    let _ = (object, finalizer);
 }
 
 /// Kinds whose strategy sets `metadata.generation` upstream.

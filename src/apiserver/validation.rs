@@ -29,7 +29,7 @@ pub(super) fn of_new(resource_type: &ResourceType, object: &Value) -> Vec<Cause>
 
 /// What is wrong with a changed object.
 pub(super) fn of_update(resource_type: &ResourceType, old: &Value, object: &Value) -> Vec<Cause> {
-    let mut causes = metadata::check_update(resource_type, old, object);
+    let mut causes = metadata::check_update(old, object);
     // An object that is going away may always lose its finalizers, however old its rules are.
     if object.pointer("/metadata/deletionTimestamp").is_some()
         && old.get("spec") == object.get("spec")

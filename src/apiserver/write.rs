@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::read::{presentation, require};
 use super::registry::{Registry, ResourceType};
-use super::request::{Request, ResourceTarget, Target, User, Verb};
+use super::request::{Request, ResourceTarget, Target, Verb};
 use super::response::{JSON, Response};
 use super::status::Status;
 use super::{create, decode, delete, patch, present, read, subresource, update};
@@ -27,8 +27,6 @@ pub(super) struct Writing<'a, 'c> {
     pub registry: &'a Registry,
     pub now: Timestamp,
     pub ids: &'c mut rng::Stream,
-    #[expect(dead_code, reason = "admission reads who asks; it comes next")]
-    pub user: &'a User,
     /// Who owns the fields that this write changes.
     pub manager: Name,
     pub dry_run: bool,
@@ -53,7 +51,6 @@ pub fn write(
         registry,
         now: context.now,
         ids: context.ids,
-        user: &request.user,
         manager: Name::new(&request.options.field_manager),
         dry_run: request.options.dry_run,
         warnings: Vec::new(),

@@ -136,7 +136,6 @@ fn check_budgets(writing: &mut Writing, pod: &Object) -> Result<(), Status> {
     }
     if budget.status.observed_generation < object.generation {
         return Err(refused(
-            object.name(),
             format!(
                 "The disruption budget {} is still being processed by the server.",
                 object.name()
@@ -146,7 +145,6 @@ fn check_budgets(writing: &mut Writing, pod: &Object) -> Result<(), Status> {
     }
     if budget.status.disruptions_allowed <= 0 {
         return Err(refused(
-            object.name(),
             format!(
                 "The disruption budget {} needs {} healthy pods and has {} currently",
                 object.name(),
@@ -159,8 +157,7 @@ fn check_budgets(writing: &mut Writing, pod: &Object) -> Result<(), Status> {
     spend(writing, object, pod, budget.status.disruptions_allowed)
 }
 
-fn refused(budget: &str, text: String, retry_after_seconds: u32) -> Status {
-    let _ = budget;
+fn refused(text: String, retry_after_seconds: u32) -> Status {
     let mut status = Status::too_many_requests(
         "Cannot evict pod as it would violate the pod's disruption budget.",
         vec![Cause::of("DisruptionBudget", "", text)],

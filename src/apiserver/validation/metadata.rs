@@ -28,13 +28,8 @@ pub(super) fn check(resource_type: &ResourceType, object: &Value) -> Vec<Cause> 
     causes
 }
 
-pub(super) fn check_update(
-    resource_type: &ResourceType,
-    old: &Value,
-    object: &Value,
-) -> Vec<Cause> {
+pub(super) fn check_update(old: &Value, object: &Value) -> Vec<Cause> {
     let mut causes = Vec::new();
-    let _ = resource_type;
     common(object, &mut causes);
     let deleting = old.pointer("/metadata/deletionTimestamp").is_some();
     if deleting {
