@@ -17,6 +17,7 @@ pub mod hints;
 pub mod log;
 pub mod nearest;
 pub mod node_info;
+pub mod nominations;
 pub mod placement;
 pub mod plugins;
 pub mod preemption;

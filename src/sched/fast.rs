@@ -22,7 +22,6 @@ use self::index::{Columns, Index, Standing};
 use super::configuration::Profile;
 use super::explain::{Decision, decide};
 use super::framework::{self, Subject};
-use super::node_info::PodEntry;
 use super::placement::pick;
 use super::plugins::node_affinity;
 use super::preemption::{Candidate, PreemptionOutcome};
@@ -103,8 +102,13 @@ impl Fast {
         let Some(index) = self.indexes.get_mut(&key) else {
             return reference(snapshot, subject, seed, preempting);
         };
-        if snapshot.has_nominated() && !count_nominated(snapshot, profile, subject, index) {
+        if nominated_bear(snapshot, profile, subject, index) {
             return reference(snapshot, subject, seed, preempting);
+        }
+        let own = snapshot.nominations().node_of(&subject.object.key);
+        if let Some(node) = own.and_then(|name| snapshot.node_id(name)) {
+            // Only the pod itself is not in its own way there.
+            index.refresh_for(snapshot, profile, subject, node);
         }
         if let Some(best) = index.best(profile) {
             let number = seed.checked_rem(best.count as u64).unwrap_or(0);
@@ -133,7 +137,7 @@ impl Fast {
     pub fn best(&mut self, snapshot: &Snapshot, subject: &Subject) -> Option<Vec<NodeId>> {
         let profile = snapshot.profile(&subject.object);
         if !is_covered(profile, subject)
-            || snapshot.has_nominated()
+            || !snapshot.nominations().is_empty()
             || !matches!(node_affinity::pre_filter(&subject.template.spec), Ok(None))
         {
             return None;
@@ -249,41 +253,19 @@ fn is_covered(profile: &Profile, subject: &Subject) -> bool {
         && spec.requests.wanted.scalars.len() <= local::SCALARS_MAX
 }
 
-/// Refuses the nodes whose nominated pods would not leave room. False: the nominated pods bear on
-/// more than their own nodes.
-fn count_nominated(
+/// Whether pods that are nominated anywhere bear on more than their own nodes' free resources; the
+/// index does not count that.
+fn nominated_bear(
     snapshot: &Snapshot,
     profile: &Profile,
     subject: &Subject,
     index: &mut Index,
 ) -> bool {
-    let counts = |entry: &&PodEntry| {
-        entry.priority() >= subject.priority() && entry.object.key != subject.object.key
-    };
-    let mut extra: Vec<&PodEntry> = Vec::new();
-    for (name, entries) in snapshot.nominated() {
-        extra.clear();
-        extra.extend(entries.iter().filter(counts));
-        if extra.is_empty() {
-            continue;
-        }
-        if extra
-            .iter()
-            .any(|entry| index.is_touched_by(profile, &subject.template, entry))
-        {
-            return false;
-        }
-        let Some((node, info)) = snapshot
-            .node_id(name)
-            .and_then(|id| Some((id, snapshot.node(id)?)))
-        else {
-            continue;
-        };
-        if let Some(out) = local::out(profile, &subject.template.spec, info, &extra) {
-            index.refuse_once(node, out);
-        }
-    }
-    true
+    snapshot
+        .nominations()
+        .templates()
+        .filter(|(_, other)| other.spec.priority >= subject.priority())
+        .any(|(id, other)| index.is_touched_by(profile, &subject.template, id, other))
 }
 
 /// The summary of refusals over all nodes.

@@ -13,6 +13,7 @@ use super::configuration::{Configuration, Profile};
 use super::framework::Subject;
 use super::log::{Event, Log};
 use super::node_info::{NodeInfo, PodEntry};
+use super::nominations::Nominations;
 use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
 use super::template::{ReadPod, Reading, TemplateError, Templates};
@@ -46,7 +47,7 @@ pub struct Snapshot {
     /// Pods that name a node which is not (yet, or no longer) there.
     orphans: Arc<BTreeMap<Name, Vec<PodEntry>>>,
     /// Pending pods by the node that preemption promised them.
-    nominated: Arc<BTreeMap<Name, Vec<PodEntry>>>,
+    nominations: Arc<Nominations>,
     log: Log,
     generations: Generations,
 }
@@ -79,7 +80,7 @@ impl Snapshot {
             surroundings: Arc::default(),
             images: Arc::default(),
             orphans: Arc::default(),
-            nominated: Arc::default(),
+            nominations: Arc::default(),
             log: Log::default(),
             generations: Generations::default(),
         }
@@ -201,16 +202,11 @@ impl Snapshot {
 
     /// Pending pods that preemption made room for on this node.
     pub fn nominated_to(&self, node: &Name) -> impl Iterator<Item = &PodEntry> {
-        self.nominated.get(node).into_iter().flatten()
+        self.nominations.on(node).iter()
     }
 
-    /// All of them, by node.
-    pub fn nominated(&self) -> impl Iterator<Item = (&Name, &Vec<PodEntry>)> {
-        self.nominated.iter()
-    }
-
-    pub fn has_nominated(&self) -> bool {
-        !self.nominated.is_empty()
+    pub fn nominations(&self) -> &Nominations {
+        &self.nominations
     }
 
     /// The profile that a pod's `schedulerName` asks for; the first one for names of others, so that
@@ -269,15 +265,23 @@ impl Snapshot {
 
     /// Records that preemption made room for a pod, before the API server says so.
     pub fn nominate(&mut self, entry: PodEntry, node: &Name) {
-        let nominated = Arc::make_mut(&mut self.nominated);
-        unnominate(nominated, &entry.object.key);
-        nominated.entry(node.clone()).or_default().push(entry);
+        self.withdraw_nomination(&entry.object.key);
+        Arc::make_mut(&mut self.nominations).insert(entry, node);
+        self.touch(node);
     }
 
     pub fn withdraw_nomination(&mut self, pod: &ObjectKey) {
-        let nominated = self.nominated.values().flatten();
-        if nominated.into_iter().any(|entry| entry.key() == pod) {
-            unnominate(Arc::make_mut(&mut self.nominated), pod);
+        if self.nominations.node_of(pod).is_some()
+            && let Some(node) = Arc::make_mut(&mut self.nominations).remove(pod)
+        {
+            self.touch(&node);
+        }
+    }
+
+    /// What is free on the node for pods of lower priority has changed.
+    fn touch(&mut self, node: &Name) {
+        if let Some(id) = self.node_id(node) {
+            self.log.push(Event::Node(id));
         }
     }
 
@@ -445,13 +449,6 @@ fn is_selecting(resource: &Resource) -> bool {
         resources::STATEFUL_SETS,
     ]
     .contains(resource)
-}
-
-fn unnominate(nominated: &mut BTreeMap<Name, Vec<PodEntry>>, pod: &ObjectKey) {
-    nominated.retain(|_, pods| {
-        pods.retain(|entry| entry.key() != pod);
-        !pods.is_empty()
-    });
 }
 
 fn count_images(images: &mut Arc<Images>, gone: &[(Name, i64)], come: &[(Name, i64)]) {

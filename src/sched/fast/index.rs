@@ -16,6 +16,7 @@ use super::column::{Column, Key};
 use super::counter::{Counter, Min, Role};
 use super::local::{self, LocalWeights, Out};
 use super::plan::Plan;
+use crate::k8s::ObjectKey;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
 use crate::sched::log::Event;
@@ -434,12 +435,12 @@ impl Index {
         &mut self,
         profile: &Profile,
         template: &Template,
-        entry: &PodEntry,
+        id: TemplateId,
+        other: &Template,
     ) -> bool {
-        if let Some(known) = self.touched_by.get(&entry.id) {
+        if let Some(known) = self.touched_by.get(&id) {
             return *known;
         }
-        let other = &entry.template;
         let effects = self.plan.effects(profile, template, other);
         // Pods that come in thought count for empty selectors too, see `HardSpread::shift`.
         let is_selected = other.namespace == template.namespace
@@ -449,31 +450,52 @@ impl Index {
                 .iter()
                 .any(|constraint| constraint.selects(other));
         let touched = is_selected || effects.iter().any(|effect| effect.role.filters());
-        self.touched_by.insert(entry.id, touched);
+        self.touched_by.insert(id, touched);
         touched
     }
 
-    /// Refuses a node for the decision at hand, for what nominated pods would take.
-    pub fn refuse_once(&mut self, node: NodeId, out: Out) {
-        let is_out_anyway = self
-            .facts
-            .get(node.index())
-            .is_none_or(|facts| facts.out.is_some());
-        if !is_out_anyway {
-            self.take_out(node, Standing::Out(out));
-            self.mark(node);
-        }
+    /// Looks at a node as this pod alone sees it: its own nomination does not count. For the next
+    /// decision the node is looked at again.
+    pub fn refresh_for(
+        &mut self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        subject: &Subject,
+        node: NodeId,
+    ) {
+        self.refresh_without(snapshot, profile, subject, node, Some(&subject.object.key));
+        self.mark(node);
     }
 
     fn refresh(&mut self, snapshot: &Snapshot, profile: &Profile, subject: &Subject, node: NodeId) {
+        self.refresh_without(snapshot, profile, subject, node, None);
+    }
+
+    fn refresh_without(
+        &mut self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        subject: &Subject,
+        node: NodeId,
+        excluded: Option<&ObjectKey>,
+    ) {
         let (Some(info), Some(facts)) =
             (snapshot.node(node), self.facts.get(node.index()).copied())
         else {
             return;
         };
-        let out = facts
-            .out
-            .or_else(|| local::out(profile, &subject.template.spec, info, &[]));
+        let spec = &subject.template.spec;
+        let out = facts.out.or_else(|| {
+            let nominated = snapshot.nominations();
+            if nominated.is_empty() {
+                return local::out(profile, spec, info, &[]);
+            }
+            let counts = |entry: &&PodEntry| {
+                entry.priority() >= spec.priority && Some(entry.key()) != excluded
+            };
+            let extra: Vec<&PodEntry> = nominated.on(&info.name).iter().filter(counts).collect();
+            local::out(profile, spec, info, &extra)
+        });
         if let Some(out) = out {
             self.take_out(node, Standing::Out(out));
             return;
