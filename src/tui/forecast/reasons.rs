@@ -91,7 +91,9 @@ fn in_few_words(reason: &str) -> String {
         text if text.contains("pod affinity") => "must be beside other pods",
         text if text.contains("topology spread") => "would be spread too unevenly",
         text if text.contains("volume node affinity") => "bound to a volume that is lost",
-        text if text.contains("node affinity/selector") => "allowed on other nodes only",
+        text if text.contains("node affinity/selector") => {
+            "whose node selector matches none of the rest"
+        }
         text if text.contains("free ports") => "host port taken",
         text if text.contains("taint") => "taints they do not tolerate",
         text if text.contains("unschedulable") => "nodes are cordoned",

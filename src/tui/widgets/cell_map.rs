@@ -114,6 +114,17 @@ impl CellMap {
         const GAP: u16 = 2;
         let block_width = (room.width.saturating_sub(GAP * (columns - 1)) / columns).max(1);
         let per_line = (block_width.saturating_sub(room.label) / cell_width).max(1);
+        // A block that stands alone is no wider than its rows, so that its title stays beside them.
+        let longest = blocks.iter().flat_map(|block| &block.rows).copied().max();
+        let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+        let content = room
+            .label
+            .saturating_add(longest.saturating_mul(cell_width));
+        let block_width = if columns == 1 {
+            block_width.min(content.max(room.block_min))
+        } else {
+            block_width
+        };
         let mut map = Self {
             cell_width,
             block_width,

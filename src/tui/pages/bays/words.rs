@@ -76,9 +76,7 @@ pub fn domains(node: &NodeFacts, levels: &[Level]) -> String {
 
 /// `500m, 1 Gi`: a request in the form that people write.
 pub fn shape(amounts: Amounts) -> String {
-    format!(
-        "{} cores, {}",
-        humanize::milli(amounts.cpu_milli),
-        humanize::bytes(amounts.memory_bytes)
-    )
+    let cores = humanize::milli(amounts.cpu_milli);
+    let noun = if cores == "1" { "core" } else { "cores" };
+    format!("{cores} {noun}, {}", humanize::bytes(amounts.memory_bytes))
 }

@@ -16,7 +16,11 @@ use super::state::{Cursor, State};
 pub fn present(state: &State, version: u64, (columns, rows): (u16, u16)) -> Canvas {
     let mut canvas = Canvas::new(columns, rows);
     head(&mut canvas, state, version);
-    let meaning_lines = if rows >= 26 { 4 } else { 2 };
+    let meaning_lines = match rows {
+        30.. => 5,
+        26.. => 4,
+        _ => 2,
+    };
     let roomy = u16::from(rows >= 26);
     let fixed = 2 + roomy + 1 + meaning_lines + 1;
     let room = rows.saturating_sub(fixed);
@@ -262,7 +266,7 @@ fn verdict(
     }
 }
 
-/// `search -33%  ledger -33% (quorum lost)  cart -12%`, as many as fit.
+/// `-33% search  -33% ledger (quorum lost)  -12% cart`, as many as fit.
 fn hurt_most(canvas: &mut Canvas, (x, y): (u16, u16), state: &State, blast: &Blast) {
     let mut x = x;
     let mut first = true;
@@ -282,12 +286,14 @@ fn hurt_most(canvas: &mut Canvas, (x, y): (u16, u16), state: &State, blast: &Bla
         first = false;
         let hue = state.survey.workload(loss.workload).hue;
         let name = &state.survey.workload(loss.workload).key.name;
-        let after = canvas.text(x, y, Line::of(name.to_string(), ink::hue(hue)));
-        let rest = text.get(name.len()..).unwrap_or_default();
-        x = canvas.text(after, y, Line::of(rest.to_owned(), role)) + 2;
+        let (share, note) = text.split_once(name.as_str()).unwrap_or((&text, ""));
+        let after = canvas.text(x, y, Line::of(share, role));
+        let after = canvas.text(after, y, Line::of(name.to_string(), ink::hue(hue)));
+        x = canvas.text(after, y, Line::of(note, role)) + 2;
     }
 }
 
+/// `-33% search (20 of 24)`: the share first, because it must not be cut off.
 fn loss_words(state: &State, loss: &Loss) -> (String, Role) {
     let name = &state.survey.workload(loss.workload).key.name;
     let share = if loss.lost_ready > 0 {
@@ -305,7 +311,7 @@ fn loss_words(state: &State, loss: &Loss) -> (String, Role) {
         (QuorumImpact::Kept { .. }, _) => (" (quorum kept)".to_owned(), Role::Text),
         _ => (String::new(), Role::Text),
     };
-    (format!("{name} {share}{note}"), role)
+    (format!("{share} {name}{note}"), role)
 }
 
 /// What the loss of the cursor's domain means, in words; for a workload what would heal it.
@@ -481,7 +487,7 @@ fn workload_words(state: &State) -> Vec<Line> {
             };
             let role = if target.met { Role::Good } else { Role::Bad };
             line.push(
-                format!("   target ≤ {} ({source})", percent(target.share)),
+                format!("   target at most {} ({source})", percent(target.share)),
                 role,
             );
         }

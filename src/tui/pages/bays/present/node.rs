@@ -211,7 +211,7 @@ fn pod_patch(canvas: &mut Canvas, patch: Patch, view: View, (row, is_chosen): (R
     for y in patch.y..=last_y {
         for x in patch.x..=last_x {
             let glyph = if x == last_x && patch.width > 1 {
-                "▌"
+                "│"
             } else if y == last_y && patch.height > 1 {
                 "▀"
             } else {
@@ -246,13 +246,13 @@ fn frame(canvas: &mut Canvas, area: Patch, used: Patch) {
     let right = used.x + used.width;
     if right < area.x + area.width {
         for y in used.y..used.y + used.height {
-            canvas.set(right, y, "▏", Role::Dim);
+            canvas.set(right, y, "│", Role::Dim);
         }
     }
     let below = used.y + used.height;
     if below < area.y + area.height {
         for x in used.x..used.x + used.width {
-            canvas.set(x, below, "▔", Role::Dim);
+            canvas.set(x, below, "─", Role::Dim);
         }
     }
     let axis = area.y.saturating_sub(1);

@@ -124,7 +124,7 @@ fn heads(canvas: &mut Canvas, y: u16, state: &State, domains: &Domains, columns:
     }
     draw::right(canvas, columns.replicas, y, "REPLICAS", Role::Head);
     draw::right(canvas, columns.worst, y, "WORST", Role::Head);
-    draw::right(canvas, columns.target, y, "TARGET", Role::Head);
+    draw::right(canvas, columns.target, y, "AT MOST", Role::Head);
     if let Some(x) = columns.heal {
         canvas.text(x, y, Line::of("WHAT WOULD HEAL IT", Role::Head));
     }
@@ -194,7 +194,7 @@ fn row(
     };
     draw::right(canvas, columns.worst, y, &text, role);
     if let Some(target) = spread.target {
-        let text = format!("≤ {}", percent(target.share));
+        let text = percent(target.share);
         draw::right(canvas, columns.target, y, &text, Role::Dim);
     }
     if let (Some(x), Some(heal)) = (columns.heal, spread.heal) {
