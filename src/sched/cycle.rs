@@ -253,8 +253,8 @@ mod tests {
     use super::*;
     use crate::k8s::resources;
 
-    fn pod(json: Value) -> Arc<Object> {
-        Arc::new(Object::from_json(resources::PODS, &json).unwrap())
+    fn pod(json: &Value) -> Arc<Object> {
+        Arc::new(Object::from_json(resources::PODS, json).unwrap())
     }
 
     fn refused(message: &str) -> Cycle {
@@ -275,7 +275,7 @@ mod tests {
     fn a_known_condition_is_not_written_again() {
         let now = Timestamp::from_second(1000).unwrap();
         let mut cluster = Cluster::default();
-        cluster.insert(&pod(json!({"metadata": {"namespace": "shop", "name": "web", "uid": "u1"},
+        cluster.insert(&pod(&json!({"metadata": {"namespace": "shop", "name": "web", "uid": "u1"},
             "spec": {}, "status": {"conditions": [{"type": "PodScheduled", "status": "False",
             "reason": "Unschedulable", "message": "old", "lastTransitionTime": "2026-01-01T00:00:00Z"}]}})));
         let again = refused("old").ops(&cluster, now);

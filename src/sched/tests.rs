@@ -242,16 +242,13 @@ fn apply(cluster: &mut Cluster, ops: Vec<Op>) -> Vec<Change> {
             Op::Delete { key, .. } => (key, None),
             _ => continue,
         };
-        let (kind, object, previous) = match json {
-            Some(json) => {
-                let object = Arc::new(Object::from_json(key.resource.clone(), &json).unwrap());
-                let previous = cluster.insert(&object);
-                (ChangeKind::Modified, object, previous)
-            }
-            None => {
-                let object = cluster.remove(&key).unwrap();
-                (ChangeKind::Deleted, Arc::clone(&object), Some(object))
-            }
+        let (kind, object, previous) = if let Some(json) = json {
+            let object = Arc::new(Object::from_json(key.resource.clone(), &json).unwrap());
+            let previous = cluster.insert(&object);
+            (ChangeKind::Modified, object, previous)
+        } else {
+            let object = cluster.remove(&key).unwrap();
+            (ChangeKind::Deleted, Arc::clone(&object), Some(object))
         };
         changes.push(Change {
             kind,

@@ -55,7 +55,13 @@ fn incident() -> Vec<Arc<Object>> {
                     {"name": "app", "image": format!("reg.io/shop/{name}:2.0.0")}]}}}})),
         );
         drafts.push(
-            build::object(resources::SERVICES, "v1", "Service", &format!("shop/{name}")).with(
+            build::object(
+                resources::SERVICES,
+                "v1",
+                "Service",
+                &format!("shop/{name}"),
+            )
+            .with(
                 &json!({"spec": {"clusterIP": "10.96.0.7", "selector": {"app": name},
                                  "ports": [{"port": 80, "targetPort": 8080}]}}),
             ),
@@ -77,12 +83,14 @@ fn incident() -> Vec<Arc<Object>> {
         drafts.push(
             member(&format!("checkout-7f9c6-{index}"), "checkout-7f9c6")
                 .node("a02-h01")
-                .with(&json!({"status": {"conditions": [{"type": "Ready", "status": "False",
+                .with(
+                    &json!({"status": {"conditions": [{"type": "Ready", "status": "False",
                         "lastTransitionTime": "2026-03-01T13:55:00Z"}],
                     "containerStatuses": [{"name": "app", "restartCount": 7,
                         "state": {"waiting": {"reason": "CrashLoopBackOff"}},
                         "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled",
-                            "finishedAt": "2026-03-01T14:01:00Z"}}}]}})),
+                            "finishedAt": "2026-03-01T14:01:00Z"}}}]}}),
+                ),
         );
     }
     drafts.push(member("search-7f9c6-0", "search-7f9c6").node("a01-h01"));

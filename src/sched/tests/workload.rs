@@ -170,7 +170,7 @@ impl Workload {
         let mut spec = json!({"containers": [container],
                               "priority": self.rng.below(3) * 10});
         if self.rng.chance(1, 3) {
-            let constraints: Vec<Value> = (0..1 + self.rng.below(2))
+            let constraints: Vec<Value> = (0..=self.rng.below(2))
                 .map(|_| {
                     json!({"maxSkew": 1 + self.rng.below(3), "topologyKey": self.one(&KEYS),
                            "whenUnsatisfiable": self.one(&["DoNotSchedule", "ScheduleAnyway"]),

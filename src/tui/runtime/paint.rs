@@ -23,15 +23,12 @@ pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
         look: PLAIN,
         out: String::new(),
     };
-    let blank;
-    let previous = match previous.filter(|previous| previous.area == next.area) {
-        Some(previous) => previous,
-        None => {
-            pen.out.push_str("\u{1b}[m\u{1b}[2J");
-            blank = Buffer::empty(next.area);
-            &blank
-        }
-    };
+    let blank = Buffer::empty(next.area);
+    let known = previous.filter(|previous| previous.area == next.area);
+    if known.is_none() {
+        pen.out.push_str("\u{1b}[m\u{1b}[2J");
+    }
+    let previous = known.unwrap_or(&blank);
     for (x, y, cell) in previous.diff(next) {
         pen.put(x, y, cell, next.area.width);
     }

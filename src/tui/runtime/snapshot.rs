@@ -106,17 +106,13 @@ impl Still {
             if self.is_loaded() {
                 return Ok(());
             }
-            match timeout_at(deadline, messages.recv()).await {
-                Ok(Some(msg)) => self.take(msg),
-                Ok(None) | Err(_) => {
-                    let why = self
-                        .model
-                        .lost()
-                        .map_or("no answer", |(_, why)| why)
-                        .to_owned();
-                    return Err(SnapshotError::NoData { why });
-                }
-            }
+            let Ok(Some(msg)) = timeout_at(deadline, messages.recv()).await else {
+                let why = self.model.lost().map_or("no answer", |(_, why)| why);
+                return Err(SnapshotError::NoData {
+                    why: why.to_owned(),
+                });
+            };
+            self.take(msg);
         }
     }
 
