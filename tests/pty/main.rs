@@ -4,19 +4,19 @@
 #![cfg(unix)]
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     reason = "a test that cannot go on has failed"
 )]
 
 use std::io::{Read, Write};
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use bayplan::stdx::clock;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// Longer than the slowest machine needs to open a new cluster in a debug build.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Console {
     master: Box<dyn MasterPty + Send>,
@@ -72,7 +72,7 @@ impl Console {
         let writer = pair.master.take_writer().unwrap();
         let (sender, output) = channel();
         std::thread::spawn(move || {
-            let mut chunk = [0; 65536];
+            let mut chunk = [0; 8192];
             while let Ok(count @ 1..) = reader.read(&mut chunk) {
                 if sender.send(chunk.get(..count).unwrap().to_vec()).is_err() {
                     break;
@@ -108,10 +108,10 @@ impl Console {
 
     #[track_caller]
     fn wait_until(&mut self, what: &str, holds: impl Fn(&Self) -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = clock::instant() + PATIENCE;
         while !holds(self) {
             assert!(
-                Instant::now() < deadline,
+                clock::instant() < deadline,
                 "waited in vain until {what}:\n{}\n{}",
                 self.text(),
                 String::from_utf8_lossy(&self.raw)
@@ -133,7 +133,7 @@ impl Console {
 
     #[track_caller]
     fn wait_for_end(&mut self) -> u32 {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = clock::instant() + PATIENCE;
         loop {
             while self.take(Duration::from_millis(50)) {}
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -141,7 +141,7 @@ impl Console {
                 return status.exit_code();
             }
             assert!(
-                Instant::now() < deadline,
+                clock::instant() < deadline,
                 "it does not end:\n{}",
                 self.text()
             );
@@ -216,12 +216,12 @@ fn nothing_is_written_while_nothing_changes() {
     let mut console = Console::start(&["objects"], &[]);
     console.wait_for_data();
     // Settling: readiness, first figures, marks of what has just changed.
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = clock::instant() + PATIENCE;
     let quiet = loop {
         if !console.take(Duration::from_secs(3)) {
             break true;
         }
-        if Instant::now() > deadline {
+        if clock::instant() > deadline {
             break false;
         }
     };

@@ -179,7 +179,7 @@ impl Console {
 }
 
 pub fn kinds() -> Vec<KindInfo> {
-    use bayplan::k8s::resources as r;
+    use bayplan::k8s::resources as known;
     let kind = |resource: Resource, kind: &str, namespaced: bool, short: &[&str]| KindInfo {
         resource,
         version: "v1".into(),
@@ -189,12 +189,12 @@ pub fn kinds() -> Vec<KindInfo> {
         verbs: ["get", "list", "watch"].map(str::to_owned).to_vec(),
     };
     vec![
-        kind(r::PODS, "Pod", true, &["po"]),
-        kind(r::NODES, "Node", false, &["no"]),
-        kind(r::NAMESPACES, "Namespace", false, &["ns"]),
-        kind(r::SERVICES, "Service", true, &["svc"]),
-        kind(r::DEPLOYMENTS, "Deployment", true, &["deploy"]),
-        kind(r::REPLICA_SETS, "ReplicaSet", true, &["rs"]),
-        kind(r::CONFIG_MAPS, "ConfigMap", true, &["cm"]),
+        kind(known::PODS, "Pod", true, &["po"]),
+        kind(known::NODES, "Node", false, &["no"]),
+        kind(known::NAMESPACES, "Namespace", false, &["ns"]),
+        kind(known::SERVICES, "Service", true, &["svc"]),
+        kind(known::DEPLOYMENTS, "Deployment", true, &["deploy"]),
+        kind(known::REPLICA_SETS, "ReplicaSet", true, &["rs"]),
+        kind(known::CONFIG_MAPS, "ConfigMap", true, &["cm"]),
     ]
 }

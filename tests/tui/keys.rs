@@ -349,7 +349,6 @@ fn every_view_draws_at_every_size_in_every_depth() {
 
 #[test]
 fn rows_know_who_they_are() {
-    let console = pods((120, 40));
     fn rows(widget: &Widget) -> Vec<Uid> {
         match widget {
             Widget::Table(table) => table.rows.iter().map(|row| row.id.clone()).collect(),
@@ -361,6 +360,7 @@ fn rows_know_who_they_are() {
             _ => Vec::new(),
         }
     }
+    let console = pods((120, 40));
     let ids = rows(&console.screen().body);
     assert_eq!(ids.len(), 14);
     assert!(ids.iter().all(|id| !id.0.is_empty()));
