@@ -6,8 +6,8 @@
 //! do to the cluster; no API server and no binding, as in the figures for the real kube-scheduler.
 //! `cargo bench --bench scheduler -- a 5000` runs one case at one size.
 
-#![allow(clippy::print_stdout, reason = "the lines are the result")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
+#![expect(clippy::print_stdout, reason = "the lines are the result")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 
 use std::sync::Arc;
 use std::time::Duration;
