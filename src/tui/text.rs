@@ -130,10 +130,10 @@ pub fn cut_middle(text: &str, columns: usize) -> String {
     if columns <= 1 {
         return "…".repeat(columns);
     }
-    let end = (columns - 1) / 2;
-    let start = columns - 1 - end;
-    let head = take(text.graphemes(true), start);
-    let tail: Vec<&str> = take(text.graphemes(true).rev(), end);
+    let tail = take(text.graphemes(true).rev(), (columns - 1) / 2);
+    // A wide character that did not fit at the end leaves its column to the beginning.
+    let used: usize = tail.iter().copied().map(width).sum();
+    let head = take(text.graphemes(true), columns - 1 - used);
     let mut out = head.concat();
     out.push('…');
     out.extend(tail.into_iter().rev());
