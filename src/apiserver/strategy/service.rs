@@ -3,8 +3,8 @@
 //! Source: `pkg/registry/core/service/{storage,ipallocator,portallocator}`. What is free is seen
 //! from the services themselves, so nothing can leak.
 
+use core::net::Ipv4Addr;
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
