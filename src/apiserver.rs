@@ -1,7 +1,7 @@
 //! Kubernetes' API verbs over the store, for all kinds through one generic registry.
 //!
-//! Reads ([`read`], [`watch::Cursor`]) are pure over a [`crate::store::Snapshot`]; writes ([`write`]
-//! for requests, [`execute`] for what controllers and agents want) decode, default, admit,
+//! Reads ([`mod@read`], [`watch::Cursor`]) are pure over a [`crate::store::Snapshot`]; writes ([`mod@write`]
+//! for requests, [`mod@execute`] for what controllers and agents want) decode, default, admit,
 //! validate and commit. Time and ids come in with [`WriteContext`]. Nothing here knows HTTP, waits,
 //! or writes anywhere but into the [`crate::store::Store`] it is given.
 //!

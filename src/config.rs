@@ -1,6 +1,6 @@
 //! Settings, themes, fleet and manifest files: text to plain typed data with positions.
 //!
-//! [`env`] is the only place that reads the process environment, [`paths`] the only one that knows
+//! [`mod@env`] is the only place that reads the process environment, [`paths`] the only one that knows
 //! where files live. [`fleet`] describes machines, [`manifest`] reads and writes Kubernetes objects,
 //! [`settings`] is what a user may choose. Nothing here talks to a cluster.
 

@@ -171,7 +171,7 @@ impl Request {
         }
     }
 
-    /// Whether [`super::read`] answers it; everything else is for [`super::write`].
+    /// Whether [`mod@super::read`] answers it; everything else is for [`mod@super::write`].
     ///
     /// Reviews (`SelfSubjectAccessReview`, …) are POSTs that change nothing.
     pub fn is_read(&self) -> bool {

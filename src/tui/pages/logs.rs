@@ -1,6 +1,6 @@
 //! Logs of any number of containers as one text in the order of time.
 //!
-//! In reading order: [`line`] (what a line is), [`source`] (where it comes from), [`merge`] and
+//! In reading order: [`mod@line`] (what a line is), [`source`] (where it comes from), [`merge`] and
 //! [`buffer`] (order and bounds), [`filter`], [`model`] (the view's state), [`commands`], the page.
 
 pub mod buffer;

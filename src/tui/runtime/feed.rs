@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Nothing is polled: an idle cluster gets no request but the open watch. Everything goes out as
-//! [`Feed`] messages over a bounded channel; when the receiver is gone, the feed ends.
+//! [`FeedEvent`]s over a bounded channel; when the receiver is gone, the feed ends.
 
 use std::sync::Arc;
 use std::time::Duration;
