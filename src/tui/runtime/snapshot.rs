@@ -18,6 +18,7 @@ use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::present::present;
 use crate::tui::render::render;
+use crate::tui::summary::Summary;
 use crate::tui::theme::Palette;
 use crate::tui::update::{settle, start, update};
 
@@ -71,6 +72,7 @@ pub async fn snapshot(
         still.take(Msg::Key(*key));
         still.quiet(&mut messages).await;
     }
+    still.count();
     let screen = present(&still.model, clock::now());
     let area = Rect::new(0, 0, size.0, size.1);
     let mut buffer = Buffer::empty(area);
@@ -131,6 +133,12 @@ impl Still {
                         )
                     )
             })
+    }
+
+    /// The header's figures, now: live, they follow within a second, and a still has no second.
+    fn count(&mut self) {
+        let cache = &self.model.cache;
+        self.model.summary = Summary::of(&cache.cluster, cache.version(), clock::now());
     }
 
     /// Takes messages until none comes for a while; a log that never rests is cut off.
