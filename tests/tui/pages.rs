@@ -223,14 +223,14 @@ fn logs_of_a_workload_are_one_text_and_a_sidecar_is_hidden_by_a_key() {
     console.now += jiff::SignedDuration::from_secs(1);
     console.tell(Msg::Tick);
     console.shows("(3 pods, 6 containers)");
-    console.shows("⤷sidecar");
+    console.shows("↳sidecar");
     console.shows("INFO from log-shipper");
     console.shows("ERROR from");
     let text = console.text();
     let at = |stamp: &str| text.find(stamp).unwrap();
     assert!(at("14:03:00") < at("14:03:01") && at("14:03:04") < at("14:03:05"));
     let letter = text
-        .split(" log-shipper ⤷sidecar")
+        .split(" log-shipper ↳sidecar")
         .next()
         .and_then(|before| before.chars().rev().nth(1))
         .unwrap();

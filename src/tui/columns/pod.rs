@@ -247,6 +247,6 @@ fn images(object: &Object) -> String {
             .map(|container| short_image(&container.image))
     };
     let app = of(ContainerRole::App).map(str::to_owned);
-    let sidecars = of(ContainerRole::Sidecar).map(|image| format!("⤷{image}"));
+    let sidecars = of(ContainerRole::Sidecar).map(|image| format!("↳{image}"));
     app.chain(sidecars).collect::<Vec<_>>().join(" ")
 }

@@ -190,7 +190,7 @@ pub fn images(workload: &Workload) -> String {
     let mut out = app.join(" ");
     if sidecars > 0 {
         // Writing into a string cannot fail.
-        let _ = write!(out, " ⤷{sidecars}");
+        let _ = write!(out, " ↳{sidecars}");
     }
     out
 }

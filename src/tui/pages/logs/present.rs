@@ -243,7 +243,7 @@ fn heading(page: &LogsPage, context: &Context) -> Vec<Line> {
                 ("", Role::Text)
             };
             let kind = match group.role {
-                ContainerRole::Sidecar => " ⤷sidecar",
+                ContainerRole::Sidecar => " ↳sidecar",
                 ContainerRole::Init => " init",
                 ContainerRole::App => "",
             };

@@ -253,7 +253,7 @@ fn containers(object: &Object, now: Timestamp) -> Vec<Section> {
 pub fn role_word(role: ContainerRole) -> &'static str {
     match role {
         ContainerRole::Init => "init",
-        ContainerRole::Sidecar => "⤷sidecar",
+        ContainerRole::Sidecar => "↳sidecar",
         ContainerRole::App => "container",
     }
 }

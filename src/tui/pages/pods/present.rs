@@ -111,7 +111,7 @@ fn container_cells(container: &ContainerColumns, context: &Context) -> Vec<Cell>
     let (state, tone) = container_words(container, context.now);
     let (marker, kind) = match container.role {
         ContainerRole::Init => ("", "init"),
-        ContainerRole::Sidecar => ("⤷ ", "sidecar"),
+        ContainerRole::Sidecar => ("↳ ", "sidecar"),
         ContainerRole::App => ("", "app"),
     };
     let last = container
