@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Server;
 
 /// Where the corpus lies on machines that have it.
-const CORPUS: &str = "/work/shared/manifests";
+const CORPUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/manifests");
 
 #[test]
 fn every_manifest_of_a_known_kind_is_accepted() {
