@@ -316,27 +316,6 @@ fn node_address(row: &Row<'_>, kind: &str) -> Value {
     Value::from(none_if_empty(found.unwrap_or_default()))
 }
 
-pub(super) fn node_os_image(row: &Row<'_>) -> Value {
-    node_info(row, "/status/nodeInfo/osImage")
-}
-
-pub(super) fn node_kernel(row: &Row<'_>) -> Value {
-    node_info(row, "/status/nodeInfo/kernelVersion")
-}
-
-pub(super) fn node_runtime(row: &Row<'_>) -> Value {
-    node_info(row, "/status/nodeInfo/containerRuntimeVersion")
-}
-
-fn node_info(row: &Row<'_>, path: &str) -> Value {
-    let found = text_at(row.json, path);
-    Value::from(if found.is_empty() {
-        "<unknown>".to_owned()
-    } else {
-        found
-    })
-}
-
 // Services and endpoints.
 
 pub(super) fn service_external_ip(row: &Row<'_>) -> Value {
@@ -615,23 +594,6 @@ pub(super) fn event_count(row: &Row<'_>) -> Value {
 }
 
 // Policies, roles, quotas.
-
-pub(super) fn budget_min(row: &Row<'_>) -> Value {
-    budget_bound(row, "/spec/minAvailable")
-}
-
-pub(super) fn budget_max(row: &Row<'_>) -> Value {
-    budget_bound(row, "/spec/maxUnavailable")
-}
-
-fn budget_bound(row: &Row<'_>, path: &str) -> Value {
-    let found = text_at(row.json, path);
-    Value::from(if found.is_empty() {
-        "N/A".to_owned()
-    } else {
-        found
-    })
-}
 
 pub(super) fn binding_role(row: &Row<'_>) -> Value {
     let kind = text_at(row.json, "/roleRef/kind");

@@ -11,10 +11,8 @@ use crate::k8s::Resource;
 enum Cell {
     /// The text, number or boolean at a JSON pointer; empty when absent.
     At(&'static str),
-    /// The same; `<none>` when absent.
-    OrNone(&'static str),
-    /// The same; `<unset>` when absent.
-    OrUnset(&'static str),
+    /// The same, and what stands there when it is absent.
+    Or(&'static str, &'static str),
     /// A number at a JSON pointer; 0 when absent.
     Number(&'static str),
     /// The length of the list or map at a JSON pointer.
@@ -31,7 +29,7 @@ enum Cell {
 
 type Cells = &'static [(&'static str, Cell)];
 
-use Cell::{At, By, Count, Joined, Number, OrNone, OrUnset, Selector, Since};
+use Cell::{At, By, Count, Joined, Number, Or, Selector, Since};
 
 /// Cells that mean the same in every kind.
 const EVERYWHERE: &[(&str, Cell)] = &[
@@ -83,9 +81,15 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("Version", At("/status/nodeInfo/kubeletVersion")),
             ("Internal-IP", By(cells::node_internal_ip)),
             ("External-IP", By(cells::node_external_ip)),
-            ("OS-Image", By(cells::node_os_image)),
-            ("Kernel-Version", By(cells::node_kernel)),
-            ("Container-Runtime", By(cells::node_runtime)),
+            ("OS-Image", Or("/status/nodeInfo/osImage", "<unknown>")),
+            (
+                "Kernel-Version",
+                Or("/status/nodeInfo/kernelVersion", "<unknown>"),
+            ),
+            (
+                "Container-Runtime",
+                Or("/status/nodeInfo/containerRuntimeVersion", "<unknown>"),
+            ),
         ],
     ),
     (
@@ -99,9 +103,9 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("StorageClass", At("/spec/storageClassName")),
             (
                 "VolumeAttributesClass",
-                OrUnset("/spec/volumeAttributesClassName"),
+                Or("/spec/volumeAttributesClassName", "<unset>"),
             ),
-            ("VolumeMode", OrUnset("/spec/volumeMode")),
+            ("VolumeMode", Or("/spec/volumeMode", "<unset>")),
         ],
     ),
     (
@@ -116,10 +120,10 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("StorageClass", At("/spec/storageClassName")),
             (
                 "VolumeAttributesClass",
-                OrUnset("/spec/volumeAttributesClassName"),
+                Or("/spec/volumeAttributesClassName", "<unset>"),
             ),
             ("Reason", At("/status/reason")),
-            ("VolumeMode", OrUnset("/spec/volumeMode")),
+            ("VolumeMode", Or("/spec/volumeMode", "<unset>")),
         ],
     ),
     (
@@ -129,9 +133,9 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("Ready", By(cells::pod_ready)),
             ("Status", By(cells::pod_status)),
             ("Restarts", By(cells::pod_restarts)),
-            ("IP", OrNone("/status/podIP")),
-            ("Node", OrNone("/spec/nodeName")),
-            ("Nominated Node", OrNone("/status/nominatedNodeName")),
+            ("IP", Or("/status/podIP", "<none>")),
+            ("Node", Or("/spec/nodeName", "<none>")),
+            ("Nominated Node", Or("/status/nominatedNodeName", "<none>")),
             ("Readiness Gates", By(cells::pod_readiness_gates)),
         ],
     ),
@@ -168,7 +172,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "",
         &[
             ("Type", At("/spec/type")),
-            ("Cluster-IP", OrNone("/spec/clusterIP")),
+            ("Cluster-IP", Or("/spec/clusterIP", "<none>")),
             ("External-IP", By(cells::service_external_ip)),
             ("Port(s)", By(cells::service_ports)),
             ("Selector", By(cells::service_selector)),
@@ -200,7 +204,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "admissionregistration.k8s.io",
         &[
             ("PolicyName", At("/spec/policyName")),
-            ("ParamRef", OrUnset("/spec/paramRef/name")),
+            ("ParamRef", Or("/spec/paramRef/name", "<unset>")),
         ],
     ),
     (
@@ -208,7 +212,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "admissionregistration.k8s.io",
         &[
             ("PolicyName", At("/spec/policyName")),
-            ("ParamRef", OrUnset("/spec/paramRef/name")),
+            ("ParamRef", Or("/spec/paramRef/name", "<unset>")),
         ],
     ),
     (
@@ -273,7 +277,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         &[
             ("Reference", By(cells::autoscaler_reference)),
             ("Targets", By(cells::autoscaler_targets)),
-            ("MinPods", OrUnset("/spec/minReplicas")),
+            ("MinPods", Or("/spec/minReplicas", "<unset>")),
             ("MaxPods", Number("/spec/maxReplicas")),
             ("Replicas", Number("/status/currentReplicas")),
         ],
@@ -283,7 +287,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "batch",
         &[
             ("Schedule", At("/spec/schedule")),
-            ("Timezone", OrNone("/spec/timeZone")),
+            ("Timezone", Or("/spec/timeZone", "<none>")),
             ("Suspend", By(cells::cron_job_suspend)),
             ("Active", Count("/status/active")),
             ("Last Schedule", By(cells::cron_job_last_schedule)),
@@ -304,7 +308,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         &[
             ("SignerName", At("/spec/signerName")),
             ("Requestor", At("/spec/username")),
-            ("RequestedDuration", OrNone("/spec/expirationSeconds")),
+            ("RequestedDuration", Or("/spec/expirationSeconds", "<none>")),
             ("Condition", By(cells::signing_condition)),
         ],
     ),
@@ -331,7 +335,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("MatchingPrecedence", Number("/spec/matchingPrecedence")),
             (
                 "DistinguisherMethod",
-                OrNone("/spec/distinguisherMethod/type"),
+                Or("/spec/distinguisherMethod/type", "<none>"),
             ),
         ],
     ),
@@ -361,14 +365,14 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "networking.k8s.io",
         &[
             ("Controller", At("/spec/controller")),
-            ("Parameters", OrNone("/spec/parameters/name")),
+            ("Parameters", Or("/spec/parameters/name", "<none>")),
         ],
     ),
     (
         "ingresses",
         "networking.k8s.io",
         &[
-            ("Class", OrNone("/spec/ingressClassName")),
+            ("Class", Or("/spec/ingressClassName", "<none>")),
             ("Hosts", By(cells::ingress_hosts)),
             ("Address", By(cells::ingress_address)),
             ("Ports", By(cells::ingress_ports)),
@@ -398,8 +402,8 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "poddisruptionbudgets",
         "policy",
         &[
-            ("Min Available", By(cells::budget_min)),
-            ("Max Unavailable", By(cells::budget_max)),
+            ("Min Available", Or("/spec/minAvailable", "N/A")),
+            ("Max Unavailable", Or("/spec/maxUnavailable", "N/A")),
             ("Allowed Disruptions", Number("/status/disruptionsAllowed")),
         ],
     ),
@@ -414,7 +418,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "resourceslices",
         "resource.k8s.io",
         &[
-            ("Node", OrNone("/spec/nodeName")),
+            ("Node", Or("/spec/nodeName", "<none>")),
             ("Driver", At("/spec/driver")),
             ("Pool", At("/spec/pool/name")),
         ],
@@ -435,7 +439,10 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("AttachRequired", By(cells::driver_attach_required)),
             ("PodInfoOnMount", By(cells::driver_pod_info)),
             ("StorageCapacity", By(cells::driver_storage_capacity)),
-            ("TokenRequests", OrUnset("/spec/tokenRequests/0/audience")),
+            (
+                "TokenRequests",
+                Or("/spec/tokenRequests/0/audience", "<unset>"),
+            ),
             ("RequiresRepublish", By(cells::driver_republish)),
             ("Modes", Joined("/spec/volumeLifecycleModes")),
         ],
@@ -493,8 +500,7 @@ impl Cell {
     fn value(self, row: &Row<'_>) -> Value {
         match self {
             At(path) => Value::from(text_at(row.json, path)),
-            OrNone(path) => Value::from(or(text_at(row.json, path), "<none>")),
-            OrUnset(path) => Value::from(or(text_at(row.json, path), "<unset>")),
+            Or(path, otherwise) => Value::from(or(text_at(row.json, path), otherwise)),
             Number(path) => Value::from(
                 row.json
                     .pointer(path)
