@@ -5,12 +5,14 @@
 
 pub mod apply;
 
+mod catalogue;
 mod embedded;
 mod guard;
 mod link;
 mod notice;
 mod session;
 
+pub use catalogue::{AccessRule, Catalogue};
 pub use embedded::{Embedded, Role};
 pub use guard::{Access, GuardLayer, Refused};
 pub use link::{Dial, Link, in_process};

@@ -51,8 +51,8 @@ fn env_filter(filter: Option<&str>) -> EnvFilter {
         .unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER))
 }
 
-/// The final word on the standard error: `bayplan: what failed: why`, one line.
-pub fn report(error: &anyhow::Error) {
+/// What failed and why, in one line.
+pub fn sentence(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -64,7 +64,11 @@ pub fn report(error: &anyhow::Error) {
             text.push_str(&cause);
         }
     }
-    let text = text.replace('\n', " ");
+    text.replace('\n', " ")
+}
+
+/// The final word on the standard error: `bayplan: what failed: why`, one line.
+pub fn report(error: &anyhow::Error) {
     // Nobody is left to tell if the standard error is gone.
-    let _closed = writeln!(std::io::stderr().lock(), "bayplan: {text}");
+    let _closed = writeln!(std::io::stderr().lock(), "bayplan: {}", sentence(error));
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
 use bayplan::config::manifest::{self, Manifests};
+use bayplan::config::paths::Paths;
+use bayplan::config::settings::Settings;
 use bayplan::connect::apply::{ApplyOptions, Report, apply};
-use bayplan::connect::{Access, Session};
+use bayplan::connect::{Access, AccessRule, Session};
 
 use crate::telemetry;
 
@@ -39,7 +41,15 @@ async fn run_async(command: super::Apply) -> Result<ExitCode> {
     }
     let target = super::target(&command.target, "bayplan apply")?;
     let namespace = command.namespace.clone();
-    let session = Session::open(target, Access::ReadWrite, namespace.clone()).await?;
+    let (settings, problems) = Settings::load(&Paths::resolve()?.settings());
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    let rule = AccessRule {
+        access: Access::ReadWrite,
+        settings,
+    };
+    let session = Session::open(target, rule, namespace.clone()).await?;
     let options = ApplyOptions {
         namespace,
         dry_run: command.dry_run,

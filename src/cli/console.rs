@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
 use bayplan::config::paths::Paths;
-use bayplan::connect::{Access, Session};
+use bayplan::config::settings::Settings;
+use bayplan::connect::{Access, AccessRule, Catalogue, Session};
 use bayplan::tui::runtime::appearance::Appearance;
 use bayplan::tui::runtime::console::{self, Options};
+use bayplan::tui::runtime::history::History;
+use bayplan::tui::runtime::preferences::Preferences;
 use bayplan::tui::view::{self, View};
 
 use crate::telemetry;
@@ -16,34 +19,58 @@ use crate::telemetry;
 pub fn run(command: &super::Console) -> Result<ExitCode> {
     let environment = Environment::read();
     let paths = Paths::resolve()?;
-    telemetry::log_to_file(&paths.state, environment.log_filter.as_deref())?;
-    super::runtime()?.block_on(open(command, &environment, &paths))
+    let logged = telemetry::log_to_file(&paths.state, environment.log_filter.as_deref());
+    let mut preferences = Preferences::load(&paths);
+    // A console without its log is better than no console.
+    if let Err(error) = logged {
+        let text = format!("this console keeps no log: {}", telemetry::sentence(&error));
+        preferences.problems.push(text);
+    }
+    for problem in &preferences.problems {
+        tracing::warn!("{problem}");
+    }
+    super::runtime()?.block_on(open(command, &environment, &paths, preferences))
 }
 
 async fn open(
     command: &super::Console,
     environment: &Environment,
     paths: &Paths,
+    preferences: Preferences,
 ) -> Result<ExitCode> {
+    let access = if command.read_only {
+        Access::ReadOnly
+    } else {
+        Access::ReadWrite
+    };
+    let rule = AccessRule {
+        access,
+        settings: preferences.settings.clone(),
+    };
+    let target = super::target(&command.target, "bayplan")?;
     let options = Options {
         view: command
             .view
             .as_deref()
             .map_or(Ok(View::default()), view_named)?,
         scope: scope(&command.scope),
-        appearance: appearance(&command.look, environment, &paths.config),
-        notices: Vec::new(),
+        appearance: appearance(
+            &command.look,
+            environment,
+            &preferences.settings,
+            &paths.config,
+        ),
+        preferences,
+        history: Some(History::at(paths.history())),
+        catalogue: Some(Catalogue {
+            kubeconfig: command.target.kubeconfig.clone(),
+            clusters: paths.clusters(),
+            rule: rule.clone(),
+            command: "bayplan".to_owned(),
+        }),
     };
-    let access = if command.read_only {
-        Access::ReadOnly
-    } else {
-        Access::ReadWrite
-    };
-    let target = super::target(&command.target, "bayplan")?;
-    let session = Session::open(target, access, command.scope.namespace.clone()).await?;
-    let outcome = console::run(session.clone(), options).await;
-    session.close().await;
-    outcome?;
+    let session = Session::open(target, rule, command.scope.namespace.clone()).await?;
+    console::run(session, options).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -68,9 +95,16 @@ pub(super) fn scope(arguments: &super::Scope) -> view::Scope {
 pub(super) fn appearance(
     look: &super::Look,
     environment: &Environment,
+    settings: &Settings,
     config: &Path,
 ) -> Appearance {
-    Appearance::detect(environment, look.theme.as_deref(), look.ascii, config)
+    Appearance::detect(
+        environment,
+        look.theme.as_deref(),
+        settings,
+        look.ascii,
+        config,
+    )
 }
 
 /// `120x36`.

@@ -9,6 +9,7 @@ use bayplan::connect::{Access, Session};
 use bayplan::tui::key::Chord;
 use bayplan::tui::runtime::appearance::Appearance;
 use bayplan::tui::runtime::console::Options;
+use bayplan::tui::runtime::preferences::Preferences;
 use bayplan::tui::runtime::snapshot::{Format, snapshot};
 use bayplan::tui::theme::{Characters, Depth};
 
@@ -24,7 +25,16 @@ pub fn run(command: &super::Snapshot) -> Result<ExitCode> {
 /// Looks only: keys that would change something do not exist in a snapshot.
 async fn take(command: &super::Snapshot, environment: &Environment) -> Result<ExitCode> {
     let paths = Paths::resolve()?;
-    let detected = console::appearance(&command.look, environment, &paths.config);
+    let preferences = Preferences::load(&paths);
+    for problem in &preferences.problems {
+        tracing::warn!("{problem}");
+    }
+    let detected = console::appearance(
+        &command.look,
+        environment,
+        &preferences.settings,
+        &paths.config,
+    );
     let options = Options {
         view: console::view_named(&command.view)?,
         scope: console::scope(&command.scope),
@@ -33,7 +43,9 @@ async fn take(command: &super::Snapshot, environment: &Environment) -> Result<Ex
             characters: characters(command),
             ..detected
         },
-        notices: Vec::new(),
+        preferences,
+        history: None,
+        catalogue: None,
     };
     let keys = keys(&command.keys)?;
     let size = console::size(&command.size)?;

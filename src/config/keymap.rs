@@ -70,7 +70,7 @@ pub fn read(file: &str, text: &str) -> (Vec<Binding>, Vec<KeymapNotice>) {
             Some(keys) => bindings.push(Binding { word, keys, line }),
             None => note(
                 line,
-                format!("`{word}` needs a key or a list of keys, in quotes"),
+                format!("`{word}` needs a key or a list of keys, in quotes: [\"D\", \"ctrl-d\"]"),
             ),
         }
     }
@@ -90,7 +90,7 @@ mod tests {
         assert_eq!(bindings[2].line, 3);
         assert_eq!(
             notices[0].to_string(),
-            "keymap.yaml:4: `filter` needs a key or a list of keys, in quotes"
+            "keymap.yaml:4: `filter` needs a key or a list of keys, in quotes: [\"D\", \"ctrl-d\"]"
         );
     }
 }

@@ -54,9 +54,14 @@ impl Paths {
         }
     }
 
+    /// All embedded clusters, a directory each.
+    pub fn clusters(&self) -> PathBuf {
+        self.data.join("clusters")
+    }
+
     /// The directory of an embedded cluster: its store, its certificates, its local endpoint.
     pub fn cluster(&self, name: &str) -> PathBuf {
-        self.data.join("clusters").join(name)
+        self.clusters().join(name)
     }
 
     pub fn settings(&self) -> PathBuf {
@@ -65,6 +70,17 @@ impl Paths {
 
     pub fn keymap(&self) -> PathBuf {
         self.config.join("keymap.yaml")
+    }
+
+    /// A file that the settings name: `~` is the home directory, what is relative stands beside
+    /// them.
+    pub fn beside_settings(&self, named: &Path) -> PathBuf {
+        match named.strip_prefix("~") {
+            Ok(rest) => {
+                etcetera::home_dir().map_or_else(|_| named.to_owned(), |home| home.join(rest))
+            }
+            Err(_) => self.config.join(named),
+        }
     }
 
     /// The user's own themes; the program's are embedded.

@@ -2,18 +2,19 @@
 //!
 //! ```yaml
 //! theme: dark
-//! refreshMs: 250               # how often the screen is drawn at most, 16 to 10000
+//! refreshMs: 33                # how often the screen is drawn at most, 16 to 10000
+//! mouse: false                 # the wheel scrolls; the terminal's own selection then needs shift
 //! keymap: ~/keys.yaml          # in place of keymap.yaml beside this file
 //! readOnly: [prod-*]           # contexts that are never written to; `*` stands for any text
 //! contexts:
 //!   prod-eu: {color: red}      # the header's band says where one is
 //! logs:
-//!   lines: 20000               # kept for each view, 100 to 1000000
-//!   tail: 200                  # fetched at first for each container
+//!   lines: 200000              # kept for each view, 100 to 1000000
+//!   tail: 500                  # fetched at first for each container
 //! ```
 //!
-//! A file that is broken never stops the program: [`Settings::load`] gives the defaults and a
-//! [`SettingsError`] to show, with its position.
+//! A file that is broken never stops the program: [`Settings::load`] keeps what is right, takes the
+//! default for what is wrong, and gives a [`SettingsError`] to show for each, with its position.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,6 +31,8 @@ pub struct Settings {
     /// A theme's name; `None`: the program's choice for the terminal.
     pub theme: Option<String>,
     pub refresh_ms: u64,
+    /// Off by default: a terminal that reports the mouse does not select text with it.
+    pub mouse: bool,
     pub keymap: Option<PathBuf>,
     /// Patterns of kubeconfig contexts that are never written to.
     pub read_only: Vec<String>,
@@ -45,7 +48,7 @@ pub struct Context {
 }
 
 /// Colours that every terminal has and that tell contexts apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContextColor {
     Red,
@@ -56,6 +59,28 @@ pub enum ContextColor {
     Magenta,
 }
 
+impl ContextColor {
+    pub const ALL: [Self; 6] = [
+        Self::Red,
+        Self::Yellow,
+        Self::Green,
+        Self::Cyan,
+        Self::Blue,
+        Self::Magenta,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Red => "red",
+            Self::Yellow => "yellow",
+            Self::Green => "green",
+            Self::Cyan => "cyan",
+            Self::Blue => "blue",
+            Self::Magenta => "magenta",
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Logs {
@@ -63,12 +88,12 @@ pub struct Logs {
     pub tail: usize,
 }
 
-/// Why the settings are the defaults.
+/// Why a default stands in the place of what the file says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    #[error("cannot read `{path}`: {reason}; defaults are used")]
+    #[error("{path} cannot be read: {reason}; the defaults are used")]
     Read { path: PathBuf, reason: String },
-    #[error("{file}:{line}:{column}: {message}; defaults are used")]
+    #[error("{file}:{line}:{column}: {message}; the default is used")]
     Invalid {
         file: String,
         line: usize,
@@ -81,7 +106,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             theme: None,
-            refresh_ms: 250,
+            refresh_ms: 33,
+            mouse: false,
             keymap: None,
             read_only: Vec::new(),
             contexts: BTreeMap::new(),
@@ -93,33 +119,50 @@ impl Default for Settings {
 impl Default for Logs {
     fn default() -> Self {
         Self {
-            lines: 20_000,
-            tail: 200,
+            lines: 200_000,
+            tail: 500,
         }
     }
 }
 
 impl Settings {
     /// The settings of a file, and what is wrong with it. A file that is not there is no error.
-    pub fn load(path: &Path) -> (Self, Option<SettingsError>) {
+    pub fn load(path: &Path) -> (Self, Vec<SettingsError>) {
         match fs::read_to_string(path) {
-            Ok(text) => match Self::parse(&text, &path.display().to_string()) {
-                Ok(settings) => (settings, None),
-                Err(error) => (Self::default(), Some(error)),
-            },
-            Err(error) if error.kind() == ErrorKind::NotFound => (Self::default(), None),
+            Ok(text) => Self::parse(&text, &path.display().to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => (Self::default(), Vec::new()),
             Err(error) => {
                 let error = SettingsError::Read {
                     path: path.to_owned(),
                     reason: error.to_string(),
                 };
-                (Self::default(), Some(error))
+                (Self::default(), vec![error])
             }
         }
     }
 
     /// Reads settings. `file` is what positions are given in.
-    pub fn parse(text: &str, file: &str) -> Result<Self, SettingsError> {
+    pub fn parse(text: &str, file: &str) -> (Self, Vec<SettingsError>) {
+        let whole = match Self::read(text, file) {
+            Ok(settings) => return (settings, Vec::new()),
+            Err(error) => error,
+        };
+        // Each top-level entry by itself: what is right holds beside what is wrong.
+        let mut errors = Vec::new();
+        let mut right = String::new();
+        for entry in entries(text) {
+            match Self::read(&entry, file) {
+                Ok(_) => right.push_str(entry.trim_start_matches('\n')),
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() {
+            errors.push(whole);
+        }
+        (Self::read(&right, file).unwrap_or_default(), errors)
+    }
+
+    fn read(text: &str, file: &str) -> Result<Self, SettingsError> {
         let invalid = |at: Position, message: String| SettingsError::Invalid {
             file: file.to_owned(),
             line: at.line,
@@ -168,6 +211,26 @@ impl Settings {
     }
 }
 
+/// The top-level entries of a file, each as the whole file with the others' lines empty, so that
+/// positions stay true.
+fn entries(text: &str) -> Vec<String> {
+    let begins =
+        |line: &str| !line.starts_with([' ', '\t', '#', '-', '}', ']']) && !line.is_empty();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut starts: Vec<usize> = (0..lines.len())
+        .filter(|index| lines.get(*index).is_some_and(|line| begins(line)))
+        .collect();
+    starts.push(lines.len());
+    starts
+        .windows(2)
+        .filter_map(|bounds| {
+            let [from, to] = bounds else { return None };
+            let own = lines.get(*from..*to)?.join("\n");
+            Some(format!("{}{own}\n", "\n".repeat(*from)))
+        })
+        .collect()
+}
+
 /// `*` stands for any text.
 fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, rest)) = pattern.split_once('*') else {
@@ -188,7 +251,11 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Settings, String> {
-        Settings::parse(text, "settings.yaml").map_err(|error| error.to_string())
+        let (settings, errors) = Settings::parse(text, "settings.yaml");
+        match errors.first() {
+            None => Ok(settings),
+            Some(error) => Err(error.to_string()),
+        }
     }
 
     #[test]
@@ -220,7 +287,7 @@ mod tests {
         let check = |text, wanted: &str| {
             let error = parse(text).unwrap_err();
             assert!(error.starts_with(wanted), "{error}");
-            assert!(error.ends_with("; defaults are used"), "{error}");
+            assert!(error.ends_with("; the default is used"), "{error}");
         };
         check(
             "theme: dark\nrefresh: 5\n",
@@ -239,16 +306,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_right_holds_beside_what_is_wrong() {
+        let text = "theme: light\nrefreshMs: fast\nmouse: true\nlogs:\n  tail: 7\n  line: 9\n# end\nreadOnly: [prod-*]\n";
+        let (settings, errors) = Settings::parse(text, "s.yaml");
+        assert_eq!(settings.theme.as_deref(), Some("light"));
+        assert!(settings.mouse && settings.is_read_only("prod-eu"));
+        assert_eq!(settings.refresh_ms, Settings::default().refresh_ms);
+        assert_eq!(settings.logs, Logs::default());
+        let told: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("s.yaml:2:12: refreshMs: "), "{told:?}");
+        assert!(
+            told[1].starts_with("s.yaml:6:3: logs: unknown field `line`"),
+            "{told:?}"
+        );
+        // Not even YAML in one place.
+        let (settings, errors) = Settings::parse("theme: [\nmouse: true\n", "s.yaml");
+        assert!(settings.mouse);
+        assert_eq!(errors.len(), 1);
+        // A map in braces is one entry.
+        let (settings, errors) = Settings::parse("{theme: light, mouse: 3}", "s.yaml");
+        assert_eq!((settings, errors.len()), (Settings::default(), 1));
+    }
+
+    #[test]
     fn a_missing_file_is_no_error() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("settings.yaml");
-        assert_eq!(Settings::load(&path), (Settings::default(), None));
+        assert_eq!(Settings::load(&path), (Settings::default(), Vec::new()));
         fs::write(&path, "theme: 1: 2").unwrap();
-        let (settings, error) = Settings::load(&path);
+        let (settings, errors) = Settings::load(&path);
         assert_eq!(settings, Settings::default());
         assert!(matches!(
-            error,
-            Some(SettingsError::Invalid { line: 1, .. })
+            errors.as_slice(),
+            [SettingsError::Invalid { line: 1, .. }]
         ));
     }
 }

@@ -13,6 +13,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -37,6 +38,9 @@ struct Shared {
     /// The host in this process, if it is one. The lock also makes sure that connections opened at
     /// once do not each try to take over; it is held while a cluster is opened.
     host: Mutex<Option<Host>>,
+    /// The session is over. A request that was still under way must not open the cluster again
+    /// behind the back of whoever closed it.
+    closed: AtomicBool,
 }
 
 /// How a connection came about.
@@ -54,6 +58,7 @@ impl Embedded {
             shared: Arc::new(Shared {
                 options,
                 host: Mutex::new(None),
+                closed: AtomicBool::new(false),
             }),
         }
     }
@@ -103,6 +108,7 @@ impl Embedded {
 
     /// Stops hosting, if this process does. Others may take over from then on.
     pub async fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
         let host = self.shared.host.lock().await.take();
         if let Some(host) = host
             && let Err(error) = host.stop().await
@@ -114,6 +120,9 @@ impl Embedded {
 
 impl Dial for Embedded {
     async fn dial(&self) -> io::Result<Link> {
+        if self.shared.closed.load(Ordering::SeqCst) {
+            return Err(io::Error::other("this session is closed"));
+        }
         let (link, _) = self.open().await.map_err(io::Error::other)?;
         Ok(link)
     }

@@ -7,6 +7,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 
 use crate::serve::{HostError, HostOptions};
 
+use super::catalogue::AccessRule;
 use super::embedded::{Embedded, Role};
 use super::guard::{Access, GuardLayer};
 use super::link;
@@ -64,8 +65,29 @@ pub enum ConnectError {
     Kubeconfig(#[source] Box<KubeconfigError>),
     #[error("context `{0}` is not in the kubeconfig")]
     NoContext(String),
+    #[error("there is no context or cluster `{name}`; there are {known}")]
+    Unknown { name: String, known: String },
+    #[error("{0}")]
+    NoAnswer(String),
     #[error("no client for `{cluster}`: {notice}")]
     Client { cluster: String, notice: Notice },
+}
+
+impl ConnectError {
+    /// What failed and why, in one line. Some causes are told by what they are the cause of.
+    pub fn sentence(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(inner) = cause {
+            let told = inner.to_string();
+            if !text.contains(&told) {
+                text.push_str(": ");
+                text.push_str(&told);
+            }
+            cause = inner.source();
+        }
+        text
+    }
 }
 
 impl Session {
@@ -73,13 +95,17 @@ impl Session {
     /// is known at once; a real cluster is only contacted with the first request.
     pub async fn open(
         target: Target,
-        access: Access,
+        rule: impl Into<AccessRule>,
         namespace: Option<String>,
     ) -> Result<Self, ConnectError> {
+        let rule = rule.into();
         match target {
-            Target::Embedded(options) => Self::embedded(options, access, namespace).await,
+            Target::Embedded(options) => {
+                let access = rule.of(&options.cluster);
+                Self::embedded(options, access, namespace).await
+            }
             Target::Kubeconfig { context, file } => {
-                Self::kubeconfig(context, file, access, namespace).await
+                Self::kubeconfig(context, file, &rule, namespace).await
             }
         }
     }
@@ -114,7 +140,7 @@ impl Session {
     async fn kubeconfig(
         context: Option<String>,
         file: Option<PathBuf>,
-        access: Access,
+        rule: &AccessRule,
         namespace: Option<String>,
     ) -> Result<Self, ConnectError> {
         let failed = |error| ConnectError::Kubeconfig(Box::new(error));
@@ -132,6 +158,7 @@ impl Session {
             .find(|candidate| candidate.name == name)
             .and_then(|named| named.context.clone())
             .ok_or_else(|| ConnectError::NoContext(name.clone()))?;
+        let access = rule.of(&name);
         let options = KubeConfigOptions {
             context: Some(name.clone()),
             ..KubeConfigOptions::default()

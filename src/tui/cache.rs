@@ -4,12 +4,15 @@
 //! Objects live here once; pages keep identities only. Nothing here does I/O: feeds hand in batches.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 
 use imbl::OrdMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
+
+use crate::stdx::humanize::thousands;
 
 use super::pages::timeline::model::Timeline;
 use super::pages::timeline::observe;
@@ -67,6 +70,30 @@ pub enum FeedState {
     Unknown,
 }
 
+/// A kind whose list is under way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StillLoading {
+    pub resource: Resource,
+    pub loaded: usize,
+    /// The server's count, where it says one.
+    pub total: Option<usize>,
+}
+
+impl fmt::Display for StillLoading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "still loading {}", self.resource.plural)?;
+        match self.total {
+            Some(total) => write!(
+                f,
+                " ({} of {})",
+                thousands(self.loaded as u64),
+                thousands(total as u64)
+            ),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What a feed brought.
 #[derive(Clone, Debug)]
 pub enum FeedEvent {
@@ -102,6 +129,38 @@ impl Cache {
             self.feeds.get(resource),
             Some(FeedState::Live { .. } | FeedState::Lost { .. })
         )
+    }
+
+    /// What is not wholly here yet of these kinds, and how much of it is. A kind that the server
+    /// does not have or this user may not see is not waited for.
+    pub fn still_loading(&self, resources: &[Resource]) -> Option<StillLoading> {
+        let missing = resources.iter().find(|resource| {
+            let settled = matches!(
+                self.feeds.get(*resource),
+                Some(FeedState::Forbidden { .. } | FeedState::Unknown)
+            );
+            let absent = !self.kinds.is_empty() && self.kind(resource).is_none();
+            !self.is_complete(resource) && !settled && !absent
+        })?;
+        let (loaded, total) = match self.feeds.get(missing) {
+            Some(FeedState::Loading { loaded, total }) => (*loaded, *total),
+            _ => (0, None),
+        };
+        Some(StillLoading {
+            resource: missing.clone(),
+            loaded,
+            total,
+        })
+    }
+
+    /// Those of these kinds that this user may not see: what is said without them is said so.
+    pub fn withheld<'a>(&self, resources: &'a [Resource]) -> Vec<&'a Resource> {
+        resources
+            .iter()
+            .filter(|resource| {
+                matches!(self.feeds.get(*resource), Some(FeedState::Forbidden { .. }))
+            })
+            .collect()
     }
 
     /// Whether an object changed within the last two seconds.

@@ -32,6 +32,8 @@ pub enum Command {
     TimeForth,
 
     Help,
+    /// What was wrong at the start.
+    Problems,
     CommandLine,
     Palette,
     FilterLine,
@@ -76,6 +78,8 @@ pub enum Command {
     /// The menu of changing actions for the selection.
     Act,
     Change(ChangeKind),
+    /// Ends a drain that is under way.
+    StopDrain,
     Undo,
     Changes,
 

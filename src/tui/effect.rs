@@ -5,7 +5,8 @@ use std::fmt;
 use crate::k8s::{ObjectKey, Op, Resource};
 
 use super::answer::Answer;
-use super::view::View;
+use super::msg::Msg;
+use super::view::{Target, View};
 
 #[derive(Debug)]
 pub enum Effect {
@@ -23,6 +24,11 @@ pub enum Effect {
         number: u64,
         ops: Vec<Op>,
     },
+    /// One eviction of the drain that the journal entry `number` began.
+    Evict {
+        number: u64,
+        pod: Target,
+    },
     /// The same without taking effect: the server says what would come of it.
     DryRun {
         view: View,
@@ -35,6 +41,8 @@ pub enum Effect {
     },
     /// Long computing on another thread; the answer goes to the page.
     Work(Work),
+    /// The same for the frame: its answer is any message.
+    Compute(Computation),
     /// Log lines of containers; exactly these from now on, none stops all.
     Logs {
         view: View,
@@ -45,6 +53,8 @@ pub enum Effect {
         name: String,
         text: String,
     },
+    /// Opens another cluster in the place of this one, by the name that `:ctx` gives it.
+    Connect(String),
     /// Appends to the history of the `:` line.
     Remember(String),
 }
@@ -53,6 +63,21 @@ pub enum Effect {
 pub struct Work {
     pub view: View,
     pub run: Box<dyn FnOnce() -> Answer + Send>,
+}
+
+/// Something to compute for the frame itself.
+pub struct Computation(pub Box<dyn FnOnce() -> Msg + Send>);
+
+impl Computation {
+    pub fn of(run: impl FnOnce() -> Msg + Send + 'static) -> Self {
+        Self(Box::new(run))
+    }
+}
+
+impl fmt::Debug for Computation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Computation")
+    }
 }
 
 impl fmt::Debug for Work {

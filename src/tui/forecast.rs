@@ -9,6 +9,7 @@
 //! replicas would do. [`reasons`]: why pods stay pending, in few words.
 
 pub mod domain_loss;
+pub mod drain;
 pub mod reasons;
 pub mod replicas;
 pub mod why_here;

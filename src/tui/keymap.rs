@@ -56,14 +56,20 @@ impl Keymap {
                 .filter(|entry| entry.word == binding.word)
                 .collect();
             if entries.is_empty() {
-                note(format!("no command `{}`", binding.word));
+                note(format!(
+                    "no command `{}`{}; `?` shows the words",
+                    binding.word,
+                    near(&binding.word)
+                ));
                 continue;
             }
             self.bindings
                 .retain(|(_, entry)| entry.word != binding.word);
             for text in &binding.keys {
                 let Some(keys) = Chord::parse_sequence(text) else {
-                    note(format!("`{text}` is no key"));
+                    note(format!(
+                        "`{text}` is no key: write a letter, `!d` for two in a row, `ctrl-x`, `alt-x`, `f1` or a name such as `enter`, `esc`, `tab`, `space`, `pageup`"
+                    ));
                     continue;
                 };
                 for entry in &entries {
@@ -102,6 +108,22 @@ impl Keymap {
             .map(|(keys, _)| keys.iter().map(Chord::to_string).collect())
             .collect()
     }
+}
+
+/// A guess at what was meant: the word that begins most like this one.
+fn near(word: &str) -> String {
+    let alike = |known: &str| {
+        let same = known.chars().zip(word.chars());
+        same.take_while(|(one, other)| one == other).count()
+    };
+    table::ALL
+        .iter()
+        .copied()
+        .flatten()
+        .map(|entry| entry.word)
+        .max_by_key(|known| (alike(known), std::cmp::Reverse(known.len())))
+        .filter(|known| alike(known) >= 3)
+        .map_or_else(String::new, |known| format!(", did you mean `{known}`?"))
 }
 
 fn overlap(one: &Entry, other: &Entry) -> bool {
@@ -214,7 +236,16 @@ mod tests {
         let told: Vec<String> = notices.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
-            ["k:3: no command `nonsense`", "k:4: `ctrl-` is no key"]
+            [
+                "k:3: no command `nonsense`; `?` shows the words",
+                "k:4: `ctrl-` is no key: write a letter, `!d` for two in a row, `ctrl-x`, `alt-x`, `f1` or a name such as `enter`, `esc`, `tab`, `space`, `pageup`"
+            ]
+        );
+        let (bindings, _) = read("k", "descibe: D\n");
+        let (_, notices) = Keymap::standard().with("k", &bindings);
+        assert!(
+            notices[0].what.contains("did you mean `describe`?"),
+            "{notices:?}"
         );
         let word = |text: &str| match keymap.meaning(
             &Chord::parse_sequence(text).unwrap(),

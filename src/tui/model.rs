@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::config::settings::{ContextColor, Logs};
 use crate::connect::{Access, Identity};
 use crate::k8s::{Name, Resource, resources};
 
+use super::actions::proposal::Consequence;
 use super::actions::{Journal, Proposal};
 use super::cache::Cache;
 use super::command::Command;
@@ -19,6 +21,7 @@ use super::page::{Area, Context, Page};
 use super::pages;
 use super::render::Rows;
 use super::summary::Summary;
+use super::update::drains::Running;
 use super::view::{Place, Scope, View};
 
 /// Places to go back to, and lines of history: more than anybody walks back.
@@ -34,6 +37,8 @@ pub struct Model {
     pub cache: Cache,
     pub scope: Scope,
     pub journal: Journal,
+    /// Drains that are under way.
+    pub drains: Vec<Running>,
     pub keymap: Keymap,
     pub place: Place,
     pub back: Vec<Place>,
@@ -48,7 +53,12 @@ pub struct Model {
     pub zoomed: bool,
     pub mouse: bool,
     pub history: Vec<String>,
+    /// Other clusters that `:ctx` can open.
     pub contexts: Vec<String>,
+    /// How the header marks this cluster, where the settings say so.
+    pub colour: Option<ContextColor>,
+    /// What was wrong at the start, in full: the message row has no room for it.
+    pub problems: Vec<String>,
     pub summary: Summary,
     /// Kinds that are watched now.
     pub watched: Vec<Resource>,
@@ -64,6 +74,12 @@ pub struct Model {
 #[derive(Clone, Debug)]
 pub enum Open {
     Help {
+        scroll: usize,
+    },
+    /// Sentences to read.
+    Report {
+        title: String,
+        texts: Vec<String>,
         scroll: usize,
     },
     Line(LineState),
@@ -108,7 +124,7 @@ pub struct LineState {
     pub problem: Option<String>,
     /// How far back in the history.
     pub recalled: Option<usize>,
-    /// The filter before it was touched, for `Esc`.
+    /// The filter before it was touched, for `Esc`; what was typed before the history was walked.
     pub before: String,
 }
 
@@ -117,8 +133,20 @@ pub struct LineState {
 pub struct ConfirmState {
     pub proposal: Proposal,
     pub typed: LineEdit,
+    pub forecast: Forecast,
     /// The journal entry that this takes back.
     pub undoes: Option<u64>,
+}
+
+/// What the scheduler says of a drain before it is begun.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Forecast {
+    /// This change has none.
+    None,
+    /// Not all that the scheduler reads is here yet.
+    Loading,
+    Computing,
+    Known(Vec<Consequence>),
 }
 
 impl Model {
@@ -132,6 +160,7 @@ impl Model {
             cache: Cache::default(),
             scope,
             journal: Journal::default(),
+            drains: Vec::new(),
             keymap: Keymap::standard(),
             place: Place::of(view),
             back: Vec::new(),
@@ -146,12 +175,35 @@ impl Model {
             mouse: false,
             history: Vec::new(),
             contexts: Vec::new(),
+            colour: None,
+            problems: Vec::new(),
             summary: Summary::default(),
             watched: Vec::new(),
             catch_up: None,
             unsettled: true,
             ended: false,
         }
+    }
+
+    /// Another cluster takes the place of this one: nothing of what was known or open stays but
+    /// the view, the keys and what was typed.
+    pub fn turn_to(&mut self, identity: Identity, colour: Option<ContextColor>, logs: &Logs) {
+        let view = self.view();
+        let fresh = Self::new(identity, Scope::All, view, self.size);
+        let old = std::mem::replace(self, fresh);
+        self.keymap = old.keymap;
+        self.mouse = old.mouse;
+        self.zoomed = old.zoomed;
+        self.history = old.history;
+        self.contexts = old.contexts;
+        self.colour = colour;
+        self.bound_logs(logs);
+    }
+
+    /// How many log lines are kept and fetched.
+    pub fn bound_logs(&mut self, logs: &Logs) {
+        let page = pages::logs::LogsPage::bounded(logs);
+        self.pages.insert(View::Logs, Box::new(page));
     }
 
     pub fn read_only(&self) -> bool {
@@ -201,7 +253,8 @@ impl Model {
     }
 
     pub fn rows(&self) -> Rows {
-        Rows::of(self.size.1, self.lost().is_some(), self.zoomed)
+        let band = self.lost().is_some() || !self.drains.is_empty();
+        Rows::of(self.size.1, band, self.zoomed)
     }
 
     pub fn area(&self) -> Area {
@@ -238,9 +291,17 @@ impl Model {
         if let Some(page) = self.page() {
             needed.extend(page.feeds());
         }
+        if self.shows_forecast() {
+            needed.extend(crate::sched::surroundings::WATCHED);
+        }
         needed.sort();
         needed.dedup();
         needed
+    }
+
+    /// A panel is open that shows what the scheduler says.
+    pub fn shows_forecast(&self) -> bool {
+        matches!(&self.open, Some(Open::Confirm(state)) if state.forecast != Forecast::None)
     }
 
     pub fn namespaces(&self) -> impl Iterator<Item = &Name> {

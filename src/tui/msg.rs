@@ -2,11 +2,13 @@
 
 use crate::k8s::Resource;
 
+use super::actions::drain::EvictionAnswer;
+use super::actions::proposal::Consequence;
 use super::answer::Answer;
 use super::cache::{FeedEvent, KindInfo};
 use super::key::Chord;
 use super::notice::Notice;
-use super::view::View;
+use super::view::{Target, View};
 
 #[derive(Debug)]
 pub enum Msg {
@@ -22,6 +24,16 @@ pub enum Msg {
     Sent {
         number: u64,
         result: Result<(), String>,
+    },
+    /// An eviction of a drain was answered.
+    Evicted {
+        number: u64,
+        answer: EvictionAnswer,
+    },
+    /// Where the pods of a drain would go; for the panel that asks whether to begin it.
+    DrainForecast {
+        nodes: Vec<Target>,
+        notes: Vec<Consequence>,
     },
     Contexts(Vec<String>),
     Notice(Notice),

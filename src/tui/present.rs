@@ -6,17 +6,17 @@ use crate::connect::Kind;
 use crate::stdx::humanize::{age, thousands};
 
 use super::actions::Confirmation;
-use super::actions::proposal::Weight as Danger;
+use super::actions::proposal::{Consequence, Weight as Danger};
 use super::cache::FeedState;
 use super::command::Entry;
 use super::command::table::{self, Section};
-use super::model::{ConfirmState, LineKind, LineState, Model, Open};
+use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, Open};
 use super::notice::Weight;
 use super::screen::{
     Band, Choice, CommandLine, ConfirmPanel, Header, HeaderGroup, HelpPanel, Hint, Menu, Overlay,
-    Screen, Tab, Widget,
+    Screen, Tab, TextPanel, Widget,
 };
-use super::text::{Line, Role, cut_middle, width};
+use super::text::{Line, Role, cut_end, cut_middle, width};
 use super::view::View;
 
 /// What the terminal shall show.
@@ -55,12 +55,15 @@ fn header(model: &Model) -> Header {
         Kind::Kubeconfig => "attached",
     };
     let room = usize::from(model.size.0) / 3;
-    let who = Line::of("bayplan  ", Role::Product)
-        .with(cut_middle(&identity.cluster, room), Role::Strong)
-        .with(
-            format!(" · {}@{kind}", cut_middle(&identity.user, room / 2)),
-            Role::Text,
-        );
+    let name = cut_middle(&identity.cluster, room);
+    let (name, mark) = match model.colour {
+        Some(colour) => (format!(" {name} "), Role::Context(colour)),
+        None => (name, Role::Strong),
+    };
+    let who = Line::of("bayplan  ", Role::Product).with(name, mark).with(
+        format!(" · {}@{kind}", cut_middle(&identity.user, room / 2)),
+        Role::Text,
+    );
     let scope = cut_middle(&model.scope.words(), room);
     let scoped = matches!(model.scope, super::view::Scope::Namespaces(_));
     let scope = Line::of(scope, if scoped { Role::Accent } else { Role::Text });
@@ -154,7 +157,9 @@ fn pressure_role(share: f64) -> Role {
 }
 
 fn band(model: &Model, now: Timestamp) -> Option<Band> {
-    let (since, why) = model.lost()?;
+    let Some((since, why)) = model.lost() else {
+        return drain_band(model, now);
+    };
     Some(Band {
         text: Line::of(
             format!(
@@ -165,6 +170,31 @@ fn band(model: &Model, now: Timestamp) -> Option<Band> {
         ),
         role: Role::Lost,
     })
+}
+
+/// Drains go on in every view, and so does what is said of them.
+fn drain_band(model: &Model, now: Timestamp) -> Option<Band> {
+    let (first, rest) = model.drains.split_first()?;
+    let mut text = first.drain.progress_words(&model.cache.cluster, now);
+    if !rest.is_empty() {
+        text = format!("{} drains · {text}", rest.len() + 1);
+    }
+    let stop = word_key(model, "drain-stop");
+    let room = usize::from(model.size.0).saturating_sub(width(&stop) + 16);
+    let line = Line::of(cut_end(&text, room), Role::Rehearsal)
+        .with(format!("   {stop} stops it"), Role::Rehearsal);
+    Some(Band {
+        text: line,
+        role: Role::Rehearsal,
+    })
+}
+
+/// The key of a command as it is mapped, else its word.
+fn word_key(model: &Model, word: &str) -> String {
+    let entry = table::entries(model.view(), false).find(|entry| entry.word == word);
+    entry
+        .and_then(|entry| model.keymap.keys_of(entry).into_iter().next())
+        .unwrap_or_else(|| format!(":{word}"))
 }
 
 fn tabs(view: View) -> Vec<Tab> {
@@ -186,7 +216,11 @@ fn message(model: &Model, now: Timestamp) -> (Line, Option<u16>) {
         return typed_line(state);
     }
     if matches!(model.open, Some(Open::AskQuit)) {
-        let line = Line::of(" quit bayplan? ", Role::Strong)
+        let drains = match model.drains.as_slice() {
+            [] => String::new(),
+            [one, ..] => format!("the drain of {} stops where it is; ", one.drain.what),
+        };
+        let line = Line::of(format!(" {drains}quit bayplan? "), Role::Strong)
             .with("enter", Role::Key)
             .with(" quit  ", Role::Dim)
             .with("esc", Role::Key)
@@ -292,6 +326,16 @@ fn hints(model: &Model) -> Vec<Hint> {
 fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
     match model.open.as_ref()? {
         Open::Help { scroll } => Some(Overlay::Help(help(model, *scroll))),
+        Open::Report {
+            title,
+            texts,
+            scroll,
+        } => Some(Overlay::Text(TextPanel {
+            title: Line::of(title.clone(), Role::Title)
+                .with("   j k scroll, esc closes", Role::Dim),
+            lines: report_lines(texts, model.size.0),
+            scroll: *scroll,
+        })),
         Open::Line(state) => line_overlay(state),
         Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
         Open::Menu {
@@ -339,6 +383,15 @@ fn line_overlay(state: &LineState) -> Option<Overlay> {
     }
 }
 
+fn consequence_line(consequence: &Consequence) -> Line {
+    let (glyph, role) = match consequence.weight {
+        Danger::Note => ("·", Role::Dim),
+        Danger::Warning => ("◐", Role::Warning),
+        Danger::Danger => ("✕", Role::Bad),
+    };
+    Line::of(format!("{glyph} "), role).with(consequence.text.clone(), Role::Text)
+}
+
 fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel {
     let proposal = &state.proposal;
     let mut lines = Vec::new();
@@ -350,13 +403,21 @@ fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel 
         );
         lines.push(Line::default());
     }
-    for consequence in &proposal.consequences {
-        let (glyph, role) = match consequence.weight {
-            Danger::Note => ("·", Role::Dim),
-            Danger::Warning => ("◐", Role::Warning),
-            Danger::Danger => ("✕", Role::Bad),
-        };
-        lines.push(Line::of(format!("{glyph} "), role).with(consequence.text.clone(), Role::Text));
+    lines.extend(proposal.consequences.iter().map(consequence_line));
+    match &state.forecast {
+        Forecast::None => {}
+        Forecast::Loading | Forecast::Computing => {
+            let loading = match state.forecast {
+                Forecast::Loading => model.cache.still_loading(&model.watched),
+                _ => None,
+            };
+            let what = loading.map_or_else(
+                || "computing where the pods would go".to_owned(),
+                |loading| format!("{loading}: where the pods would go is not known yet"),
+            );
+            lines.push(Line::of("◐ ", Role::Warning).with(what, Role::Dim));
+        }
+        Forecast::Known(notes) => lines.extend(notes.iter().map(consequence_line)),
     }
     if let Some(diff) = &proposal.diff {
         use super::diff::LineKind as Kind;
@@ -445,6 +506,22 @@ fn help_row(entry: &Entry, model: &Model) -> Hint {
         keys: shown,
         does: format!("{}{suffix}", entry.help),
     }
+}
+
+/// Sentences, wrapped, with an empty line between them.
+fn report_lines(texts: &[String], columns: u16) -> Vec<Line> {
+    let room = usize::from(columns.saturating_sub(8)).max(20);
+    let mut lines = Vec::new();
+    for text in texts {
+        let wrapped = super::text::wrap(text, room);
+        lines.extend(wrapped.into_iter().map(|line| Line::of(line, Role::Text)));
+        lines.push(Line::default());
+    }
+    lines
+}
+
+pub fn report_length(texts: &[String], columns: u16) -> usize {
+    report_lines(texts, columns).len()
 }
 
 /// Lines of the help panel, for scrolling.

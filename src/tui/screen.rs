@@ -10,7 +10,9 @@ mod table;
 
 pub use canvas::{Canvas, CanvasCell};
 pub use document::{Document, LogLine, LogStream};
-pub use overlay::{Choice, CommandLine, ConfirmPanel, EditorPanel, HelpPanel, Menu, Overlay};
+pub use overlay::{
+    Choice, CommandLine, ConfirmPanel, EditorPanel, HelpPanel, Menu, Overlay, TextPanel,
+};
 pub use table::{Align, Bar, Cell, ColumnHead, Sorted, Table, TableLine, TableRow};
 
 use super::text::{Line, Role};

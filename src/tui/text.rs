@@ -204,6 +204,48 @@ fn is_unsafe(letter: char) -> bool {
         | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Lines of at most so many columns, broken between words; a word that is longer is broken in it.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let mut rest = word;
+        if used > 0 && used + 1 + width(rest) > columns {
+            lines.push(String::new());
+            used = 0;
+        }
+        while let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            if width(rest) <= columns {
+                line.push_str(rest);
+                used += width(rest);
+                break;
+            }
+            let mut taken = 0;
+            for grapheme in rest.graphemes(true) {
+                if used + width(grapheme) > columns {
+                    break;
+                }
+                used += width(grapheme);
+                taken += grapheme.len();
+            }
+            // A letter wider than the whole line still has to go somewhere.
+            let taken = taken.max(rest.graphemes(true).next().map_or(0, str::len));
+            let (head, tail) = rest.split_at(taken);
+            line.push_str(head);
+            rest = tail;
+            lines.push(String::new());
+            used = 0;
+        }
+    }
+    lines.retain(|line| !line.is_empty());
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,5 +271,15 @@ mod tests {
                 assert!(!text.chars().any(char::is_control), "{code:x}");
             }
         }
+    }
+
+    #[test]
+    fn sentences_are_broken_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(
+            wrap("a/very/long/path x", 6),
+            ["a/very", "/long/", "path x"]
+        );
+        assert_eq!(wrap("", 7), Vec::<String>::new());
     }
 }

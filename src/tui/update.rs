@@ -4,6 +4,7 @@
 //! page asks for is carried out here, so that every page's wish takes the same way.
 
 mod command;
+pub mod drains;
 mod input;
 mod propose;
 
@@ -55,6 +56,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
             model.unsettled = true;
         }
         Msg::Sent { number, result } => propose::sent(model, number, result, now),
+        Msg::Evicted { number, answer } => drains::evicted(model, number, answer, now),
+        Msg::DrainForecast { nodes, notes } => propose::forecast_known(model, &nodes, notes),
         Msg::Contexts(contexts) => model.contexts = contexts,
         Msg::Notice(notice) => tell(model, notice, now),
         Msg::Tick => model.unsettled = true,
@@ -63,6 +66,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
             effects.push(Effect::Quit);
         }
     }
+    drains::advance(model, now, &mut effects);
     effects
 }
 
@@ -71,6 +75,14 @@ pub fn start(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
     let place = model.place.clone();
     command::open_page(model, &place, now, &mut effects);
+    match model.problems.as_slice() {
+        [] => {}
+        [one] => tell(model, Notice::warning(format!("{one} (`:problems`)")), now),
+        [first, rest @ ..] => {
+            let text = format!("{} more at the start (`:problems`): {first}", rest.len());
+            tell(model, Notice::warning(text), now);
+        }
+    }
     effects
 }
 
@@ -103,6 +115,7 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     if model.summary.version != model.cache.version() && stale {
         model.summary = Summary::of(&model.cache.cluster, model.cache.version(), now);
     }
+    propose::ask_forecast(model, &mut effects);
     let view = model.view();
     let asks = model.with_page(view, now, |page, context| page.settle(context));
     carry_out(model, asks.unwrap_or_default(), now, &mut effects);
@@ -124,7 +137,8 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         .page()
         .and_then(|page| page.next_wake(&model.context(now)));
     let fresh = model.cache.freshness_ends();
-    [notice, summary, lost, page, fresh, model.catch_up]
+    let drain = drains::next_wake(model, now);
+    [notice, summary, lost, page, fresh, drain, model.catch_up]
         .into_iter()
         .flatten()
         .min()

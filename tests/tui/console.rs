@@ -66,16 +66,22 @@ impl Console {
             let ordered = settle(&mut self.model, self.now);
             self.effects.extend(ordered);
             let mut work = Vec::new();
+            let mut computations = Vec::new();
             let mut kept = Vec::new();
             for effect in self.effects.drain(..) {
                 match effect {
                     Effect::Work(one) => work.push(one),
+                    Effect::Compute(one) => computations.push(one),
                     other => kept.push(other),
                 }
             }
             self.effects = kept;
-            if work.is_empty() {
+            if work.is_empty() && computations.is_empty() {
                 return;
+            }
+            for one in computations {
+                let effects = update(&mut self.model, (one.0)(), self.now);
+                self.effects.extend(effects);
             }
             for one in work {
                 let answer = (one.run)();

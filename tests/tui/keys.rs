@@ -365,3 +365,92 @@ fn rows_know_who_they_are() {
     assert_eq!(ids.len(), 14);
     assert!(ids.iter().all(|id| !id.0.is_empty()));
 }
+
+#[test]
+fn help_shows_the_keys_as_they_are_mapped() {
+    use bayplan::config::keymap::read;
+    use bayplan::tui::keymap::Keymap;
+    let mut console = pods((120, 60));
+    let (bindings, _) = read("k", "describe: ['D', 'f2']\nwhy: []\nhelp: 'f1'\n");
+    console.model.keymap = Keymap::standard().with("k", &bindings).0;
+    console.press("?");
+    assert!(console.screen().overlay.is_none(), "`?` was given away");
+    console.press("f1");
+    console.shows("D f2  describe the selected object");
+    console.shows(":why  why it is here");
+    console.press("esc");
+    console.shows("D describe");
+}
+
+#[test]
+fn problems_of_the_start_are_told_in_short_and_in_full() {
+    let mut console = pods((80, 24));
+    console.model.problems = vec![
+        "settings.yaml:2:1: unknown field `theem`, expected one of `theme`, `mouse`; the default is used".into(),
+        "keymap.yaml:1: no command `x`".into(),
+    ];
+    let effects = bayplan::tui::update::start(&mut console.model, console.now);
+    console.effects.extend(effects);
+    console.settle();
+    console.shows("1 more at the start (`:problems`): settings.yaml:2:1");
+    console.press(": \"problems enter");
+    console.shows("the default is used");
+    console.shows("keymap.yaml:1: no command `x`");
+    console.press("esc");
+    assert!(console.screen().overlay.is_none());
+}
+
+#[test]
+fn the_history_is_walked_and_what_was_typed_comes_back() {
+    let mut console = pods((120, 40));
+    console.model.history = vec!["pods shop".into(), "ns all".into()];
+    console.press(": \"ser up");
+    console.shows(":ns all");
+    console.press("up up");
+    console.shows(":pods shop");
+    console.press("down down");
+    console.shows(":ser");
+    console.press("ctrl-u \"ns ");
+    console.press("enter");
+    assert!(
+        console
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Remember(line) if line == "ns"))
+    );
+}
+
+#[test]
+fn another_context_is_opened_and_nothing_of_the_old_one_stays() {
+    let mut console = pods((120, 40));
+    console.model.contexts = vec!["default".into(), "prod".into()];
+    console.press(": \"ns");
+    console.press("space \"shop enter j");
+    console.press(": \"ctx");
+    console.press("space \"prod enter");
+    console.shows("opening prod");
+    assert!(
+        console
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Connect(name) if name == "prod"))
+    );
+    assert_eq!(
+        console.model.identity.cluster, "default",
+        "until it is open"
+    );
+    let mut identity = crate::console::identity(Access::ReadOnly);
+    identity.cluster = "prod".into();
+    console
+        .model
+        .turn_to(identity, None, &bayplan::config::settings::Logs::default());
+    let effects = bayplan::tui::update::start(&mut console.model, console.now);
+    console.effects.extend(effects);
+    console.settle();
+    assert_eq!(console.model.view(), View::Pods);
+    assert_eq!(console.model.scope, Scope::All);
+    assert_eq!(selected(&console), "");
+    console.shows("prod");
+    console.shows("READ-ONLY");
+    assert_eq!(console.model.contexts.len(), 2);
+}

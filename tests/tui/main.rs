@@ -10,6 +10,7 @@
 )]
 
 mod console;
+mod drains;
 mod frames;
 mod keys;
 mod objects;

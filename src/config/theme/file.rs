@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::colour::Colour;
 use super::role::Role;
+use crate::config::settings::ContextColor;
 
 /// How one role looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,9 +67,14 @@ pub fn built_in(name: &str) -> Option<(Theme, Vec<ThemeNotice>)> {
 }
 
 impl Theme {
-    /// How a role looks; roles that a theme does not name look like text.
+    /// How a role looks; roles that a theme does not name look like text, a context's colour like
+    /// the terminal's own.
     pub fn look(&self, role: Role) -> Look {
-        self.looks.get(&role).copied().unwrap_or_default()
+        let own = self.looks.get(&role).copied();
+        match role {
+            Role::Context(colour) => own.unwrap_or_else(|| context_look(colour)),
+            _ => own.unwrap_or_default(),
+        }
     }
 
     /// Reads a theme: `palette` names colours, `roles` say what looks how. A role is a colour or a
@@ -93,6 +99,15 @@ impl Theme {
             }
         }
         (theme, reader.notices)
+    }
+}
+
+fn context_look(colour: ContextColor) -> Look {
+    Look {
+        front: Some(Colour::Basic(0)),
+        back: Colour::parse(colour.name()),
+        bold: true,
+        ..Look::default()
     }
 }
 
@@ -248,7 +263,9 @@ mod tests {
         for name in names() {
             let (theme, notices) = built_in(name).unwrap();
             assert_eq!(notices, [], "{name}");
-            for (role_name, role) in Role::all() {
+            // Contexts' colours are the terminal's own unless a theme says otherwise.
+            let roles = Role::all().filter(|(_, role)| !matches!(role, Role::Context(_)));
+            for (role_name, role) in roles {
                 assert!(theme.looks.contains_key(&role), "{name} lacks {role_name}");
             }
         }

@@ -1,5 +1,7 @@
 //! What pieces of the screen mean.
 
+use crate::config::settings::ContextColor;
+
 /// How many identity hues there are; a workload keeps its hue in every view and session.
 pub const IDENTITIES: u8 = 12;
 /// Steps of the amount ramp.
@@ -54,6 +56,8 @@ pub enum Role {
     Identity(u8),
     /// Little to much, 0..5.
     Amount(u8),
+    /// A context's own colour, as the settings give it: one of the six that every terminal has.
+    Context(ContextColor),
 }
 
 const PLAIN: &[(&str, Role)] = &[
@@ -92,7 +96,10 @@ impl Role {
         let identities =
             (0..IDENTITIES).map(|step| (format!("identity-{}", step + 1), Self::Identity(step)));
         let amounts = (0..AMOUNTS).map(|step| (format!("amount-{}", step + 1), Self::Amount(step)));
-        plain.chain(identities).chain(amounts)
+        let contexts = ContextColor::ALL
+            .into_iter()
+            .map(|colour| (format!("context-{}", colour.name()), Self::Context(colour)));
+        plain.chain(identities).chain(amounts).chain(contexts)
     }
 
     pub fn named(name: &str) -> Option<Self> {
@@ -130,7 +137,7 @@ mod tests {
         for (name, role) in Role::all() {
             assert_eq!(Role::named(&name), Some(role));
         }
-        assert_eq!(Role::all().count(), 26 + 12 + 5);
+        assert_eq!(Role::all().count(), 26 + 12 + 5 + 6);
     }
 
     #[test]

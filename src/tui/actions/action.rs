@@ -37,14 +37,11 @@ pub enum Action {
         template: Value,
     },
     Cordon {
-        node: Target,
+        nodes: Vec<Target>,
         cordon: bool,
     },
-    /// Cordons a node and asks for the eviction of its pods, one after the other.
-    Drain {
-        node: Target,
-        plan: Box<Drain>,
-    },
+    /// Cordons nodes; the plan then asks for the eviction of their pods, one after the other.
+    Drain(Box<Drain>),
     /// Deletes a pod if its disruption budgets allow it.
     Evict {
         pod: Target,
@@ -106,6 +103,30 @@ impl Target {
     }
 }
 
+fn cordons(nodes: &[Target], cordon: bool) -> Vec<Op> {
+    let value = if cordon { json!(true) } else { Value::Null };
+    nodes
+        .iter()
+        .map(|node| patch(node, None, json!({"spec": {"unschedulable": value}})))
+        .collect()
+}
+
+/// The reverse for those nodes that were not that way before.
+fn uncordon(nodes: &[Target], before: &Cluster, cordon: bool) -> Option<Action> {
+    let changed: Vec<Target> = nodes
+        .iter()
+        .filter(|node| {
+            let columns = before.get(&node.key).and_then(|object| object.node());
+            columns.is_none_or(|columns| columns.unschedulable != cordon)
+        })
+        .cloned()
+        .collect();
+    (!changed.is_empty()).then_some(Action::Cordon {
+        nodes: changed,
+        cordon: !cordon,
+    })
+}
+
 /// Source: `kubectl rollout restart` (polymorphichelpers/objectrestarter.go).
 const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
@@ -130,7 +151,7 @@ impl Action {
             Self::RollBack { .. } => "roll back",
             Self::Cordon { cordon: true, .. } => "cordon",
             Self::Cordon { cordon: false, .. } => "uncordon",
-            Self::Drain { .. } => "drain",
+            Self::Drain(_) => "drain",
             Self::Evict { .. } => "evict",
             Self::Delete { .. } => "delete",
             Self::Replace { .. } => "edit",
@@ -149,7 +170,8 @@ impl Action {
             | Self::RollBack { target, .. }
             | Self::Replace { target, .. }
             | Self::Trigger { target, .. } => vec![target.clone()],
-            Self::Cordon { node, .. } | Self::Drain { node, .. } => vec![node.clone()],
+            Self::Cordon { nodes, .. } => nodes.clone(),
+            Self::Drain(plan) => plan.nodes.clone(),
             Self::Evict { pod } => vec![pod.clone()],
             Self::Delete { targets } => targets.clone(),
             Self::Machines(machines) => machines
@@ -178,6 +200,7 @@ impl Action {
     pub fn object_words(&self) -> String {
         match self {
             Self::Machines(machines) => machines.what.clone(),
+            Self::Drain(plan) => plan.what.clone(),
             _ => String::new(),
         }
     }
@@ -186,7 +209,7 @@ impl Action {
     pub fn sentence(&self) -> String {
         let targets = self.targets();
         let names = match targets.as_slice() {
-            _ if matches!(self, Self::Machines(_)) => self.object_words(),
+            _ if matches!(self, Self::Machines(_) | Self::Drain(_)) => self.object_words(),
             [one] => one.path(),
             many => format!("{} objects", many.len()),
         };
@@ -235,21 +258,9 @@ impl Action {
                 ])),
                 if_match: target.if_match(),
             }],
-            Self::Cordon { node, cordon } => {
-                let value = if *cordon { json!(true) } else { Value::Null };
-                vec![patch(node, None, json!({"spec": {"unschedulable": value}}))]
-            }
-            Self::Drain { node, plan } => {
-                let cordon = Self::Cordon {
-                    node: node.clone(),
-                    cordon: true,
-                };
-                let evictions = plan.pods.iter().map(|pod| Op::Evict {
-                    pod: pod.target.key.clone(),
-                    grace_period_s: None,
-                });
-                cordon.ops(now).into_iter().chain(evictions).collect()
-            }
+            Self::Cordon { nodes, cordon } => cordons(nodes, *cordon),
+            // The evictions follow as the budgets allow them, each when the one before is answered.
+            Self::Drain(plan) => cordons(&plan.nodes, true),
             Self::Evict { pod } => vec![Op::Evict {
                 pod: pod.key.clone(),
                 grace_period_s: None,
@@ -293,15 +304,9 @@ impl Action {
                 target: target.clone(),
                 pause: !pause,
             }),
-            Self::Cordon { node, cordon } => Some(Self::Cordon {
-                node: node.clone(),
-                cordon: !cordon,
-            }),
+            Self::Cordon { nodes, cordon } => uncordon(nodes, before, *cordon),
             // The pods run elsewhere by then; what can be taken back is that none may return.
-            Self::Drain { node, .. } => Some(Self::Cordon {
-                node: node.clone(),
-                cordon: false,
-            }),
+            Self::Drain(plan) => uncordon(&plan.nodes, before, true),
             Self::RollBack {
                 target,
                 from_revision,
@@ -376,13 +381,9 @@ impl Action {
         }
     }
 
-    /// The plan of draining a node as it is now.
-    pub fn drain(cluster: &Cluster, node: Target) -> Self {
-        let plan = Drain::plan(cluster, &node.key.name, Timestamp::UNIX_EPOCH);
-        Self::Drain {
-            node,
-            plan: Box::new(plan),
-        }
+    /// The plan of draining nodes as they are now; `what` is what the operator calls them.
+    pub fn drain(cluster: &Cluster, what: String, nodes: Vec<Target>) -> Self {
+        Self::Drain(Box::new(Drain::plan(cluster, what, nodes)))
     }
 
     /// The edit of an object that was read at a certain revision. The revision goes along, so that

@@ -1,4 +1,4 @@
-//! Draining a node: cordon, then ask for the eviction of one pod after another, so that disruption
+//! Draining nodes: cordon, then ask for the eviction of one pod after another, so that disruption
 //! budgets are respected, and say at every moment what is done and what holds it up.
 //!
 //! ```text
@@ -16,14 +16,18 @@ use serde::Deserialize;
 
 use super::action::Target;
 use crate::k8s::workload::owner_of;
-use crate::k8s::{Cluster, Name, Object, Op, resources};
+use crate::k8s::{Cluster, Object, resources};
+use crate::stdx::humanize::counted;
+use crate::topology::budget;
 
 /// Between two attempts at a pod whose budget refuses.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Drain {
-    pub node: Name,
+    /// `a01-h17`, `rack b07`.
+    pub what: String,
+    pub nodes: Vec<Target>,
     pub pods: Vec<DrainPod>,
     pub left: Vec<LeftPod>,
     pub started: Timestamp,
@@ -44,8 +48,14 @@ pub enum DrainState {
     Asked,
     Leaving,
     Gone,
-    Blocked { why: String, again_at: Timestamp },
-    Failed { why: String },
+    /// Refused for now, in the server's words.
+    Blocked {
+        why: String,
+        again_at: Timestamp,
+    },
+    Failed {
+        why: String,
+    },
 }
 
 /// A pod that a drain does not touch.
@@ -67,7 +77,7 @@ pub enum Hazard {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EvictionAnswer {
     Accepted,
-    /// Code 429: a disruption budget says no for now.
+    /// Not now: a disruption budget says no (code 429), or the server cannot be reached.
     Refused(String),
     NotFound,
     Failed(String),
@@ -84,15 +94,19 @@ pub struct Progress {
 
 impl Drain {
     /// Which pods would go, which stay.
-    pub fn plan(cluster: &Cluster, node: &str, now: Timestamp) -> Self {
+    pub fn plan(cluster: &Cluster, what: String, nodes: Vec<Target>) -> Self {
         let mut drain = Self {
-            node: Name::new(node),
+            what,
+            nodes: Vec::new(),
             pods: Vec::new(),
             left: Vec::new(),
-            started: now,
+            started: Timestamp::UNIX_EPOCH,
             cancelled: false,
         };
-        for pod in cluster.pods_on(node) {
+        let pods = nodes
+            .iter()
+            .flat_map(|node| cluster.pods_on(&node.key.name));
+        for pod in pods {
             let target = Target::of(pod);
             match staying(cluster, pod) {
                 Some(why) => drain.left.push(LeftPod { target, why }),
@@ -103,6 +117,7 @@ impl Drain {
                 }),
             }
         }
+        drain.nodes = nodes;
         drain
     }
 
@@ -111,7 +126,7 @@ impl Drain {
     }
 
     /// The next request, if it is time for one: one pod is asked for at a time.
-    pub fn step(&mut self, cluster: &Cluster, now: Timestamp) -> Option<Op> {
+    pub fn step(&mut self, cluster: &Cluster, now: Timestamp) -> Option<Target> {
         self.observe(cluster);
         let busy = self.pods.iter().any(|pod| pod.state == DrainState::Asked);
         if busy || self.cancelled {
@@ -124,10 +139,7 @@ impl Drain {
         };
         let next = self.pods.iter_mut().find(due)?;
         next.state = DrainState::Asked;
-        Some(Op::Evict {
-            pod: next.target.key.clone(),
-            grace_period_s: None,
-        })
+        Some(next.target.clone())
     }
 
     /// Takes the answer to the request that is under way.
@@ -180,32 +192,86 @@ impl Drain {
         progress
     }
 
+    /// Nothing is asked and nothing is waited for any more.
     pub fn is_over(&self) -> bool {
+        let asked = self.pods.iter().any(|pod| pod.state == DrainState::Asked);
         let progress = self.progress();
-        self.cancelled || progress.gone + progress.failed == progress.all
+        (self.cancelled && !asked) || progress.gone + progress.failed == progress.all
     }
 
-    /// `drain a01-h17: 12 of 38 gone, 2 leaving, 1 held by a budget`.
-    pub fn sentence(&self) -> String {
+    /// The pod that a budget holds and that is asked for next: what the drain waits for.
+    fn waits_for(&self) -> Option<(&DrainPod, &str, Timestamp)> {
+        self.pods
+            .iter()
+            .filter_map(|pod| match &pod.state {
+                DrainState::Blocked { why, again_at } => Some((pod, why.as_str(), *again_at)),
+                _ => None,
+            })
+            .min_by_key(|(_, _, again_at)| *again_at)
+    }
+
+    /// `drain a01-h17: 7 of 12 evicted, 2 leaving, waiting for pdb/cart (again in 3 s): The disruption budget cart
+    /// needs 3 healthy pods and has 3 currently`.
+    pub fn progress_words(&self, cluster: &Cluster, now: Timestamp) -> String {
         use std::fmt::Write as _;
         let progress = self.progress();
         let mut out = format!(
-            "drain {}: {} of {} gone",
-            self.node, progress.gone, progress.all
+            "drain {}: {} of {} evicted",
+            self.what, progress.gone, progress.all
         );
-        for (count, words) in [
-            (progress.leaving, "leaving"),
-            (progress.blocked, "held by a budget"),
-            (progress.failed, "failed"),
-        ] {
-            if count > 0 {
-                let _ = write!(out, ", {count} {words}");
-            }
+        if progress.leaving > 0 {
+            let _ = write!(out, ", {} leaving", progress.leaving);
+        }
+        if progress.failed > 0 {
+            let _ = write!(out, ", {} failed", progress.failed);
         }
         if self.cancelled {
-            out.push_str(", stopped (the node stays cordoned)");
+            out.push_str(", stopping");
+        } else if let Some((pod, why, again_at)) = self.waits_for() {
+            let seconds = again_at.duration_since(now).as_secs().max(0);
+            let _ = write!(
+                out,
+                ", waiting for {} (again in {seconds} s): {why}",
+                holder(cluster, &pod.target)
+            );
         }
         out
+    }
+
+    /// How it ended, in one plain sentence.
+    pub fn outcome_words(&self, now: Timestamp) -> String {
+        use std::fmt::Write as _;
+        let progress = self.progress();
+        let took = crate::stdx::humanize::age(self.started, now);
+        let mut out = format!(
+            "drain {}: {} of {} evicted in {took}",
+            self.what, progress.gone, progress.all
+        );
+        if self.cancelled {
+            out.push_str(", stopped");
+        }
+        let failed = self.pods.iter().find_map(|pod| match &pod.state {
+            DrainState::Failed { why } => Some((pod, why)),
+            _ => None,
+        });
+        if let Some((pod, why)) = failed {
+            let _ = write!(
+                out,
+                ", {} failed: {}: {why}",
+                progress.failed,
+                pod.target.path()
+            );
+        }
+        let stays = counted(self.nodes.len(), "node stays", "nodes stay");
+        let stays = stays.strip_prefix("1 ").unwrap_or(&stays);
+        let _ = write!(out, "; the {stays} cordoned");
+        out
+    }
+
+    /// Whether every pod that should go has gone.
+    pub fn is_done(&self) -> bool {
+        let progress = self.progress();
+        progress.gone == progress.all
     }
 
     fn observe(&mut self, cluster: &Cluster) {
@@ -218,6 +284,23 @@ impl Drain {
             }
         }
     }
+}
+
+/// The budget that holds a pod, as `pdb/cart`; the pod itself where none does.
+fn holder(cluster: &Cluster, pod: &Target) -> String {
+    let labels = cluster.get(&pod.key).map(|object| &object.labels);
+    budget::budgets(cluster)
+        .into_iter()
+        .find(|budget| {
+            budget.key.namespace == pod.key.namespace
+                && labels.is_some_and(|labels| {
+                    budget
+                        .selector
+                        .as_ref()
+                        .is_some_and(|selector| selector.matches(labels))
+                })
+        })
+        .map_or_else(|| pod.path(), |budget| format!("pdb/{}", budget.key.name))
 }
 
 fn staying(cluster: &Cluster, pod: &Object) -> Option<&'static str> {
@@ -297,34 +380,50 @@ mod tests {
             build::pod("bare").node("n1"),
         ];
         let mut cluster = build::cluster(&pods);
-        let mut drain = Drain::plan(&cluster, "n1", at(0));
+        let node = Target::of(&build::node("n1").build());
+        let mut drain = Drain::plan(&cluster, "n1".into(), vec![node]);
+        drain.started = at(0);
         assert_eq!((drain.pods.len(), drain.left.len()), (3, 1));
         let hazards: Vec<Hazard> = drain.hazards().map(|(_, hazard)| hazard).collect();
         assert_eq!(hazards, [Hazard::Bare]);
 
-        let name = |op: Option<Op>| match op {
-            Some(Op::Evict { pod, .. }) => pod.name.to_string(),
-            other => format!("{other:?}"),
-        };
-        assert_eq!(name(drain.step(&cluster, at(1))), "a");
+        let name = |pod: Option<Target>| pod.map(|pod| pod.key.name.to_string());
+        assert_eq!(name(drain.step(&cluster, at(1))), Some("a".into()));
         assert_eq!(drain.step(&cluster, at(1)), None);
         drain.answer(EvictionAnswer::Refused("would violate".into()), at(1));
-        assert_eq!(name(drain.step(&cluster, at(2))), "b");
+        assert_eq!(name(drain.step(&cluster, at(2))), Some("b".into()));
         drain.answer(EvictionAnswer::Accepted, at(2));
         assert_eq!(
-            drain.sentence(),
-            "drain n1: 0 of 3 gone, 1 leaving, 1 held by a budget"
+            drain.progress_words(&cluster, at(2)),
+            "drain n1: 0 of 3 evicted, 1 leaving, waiting for default/a (again in 4 s): would violate"
         );
         assert_eq!(drain.next_wake(), Some(at(6)));
-        assert_eq!(name(drain.step(&cluster, at(6))), "a");
+        assert_eq!(name(drain.step(&cluster, at(6))), Some("a".into()));
         drain.answer(EvictionAnswer::Accepted, at(6));
-        assert_eq!(name(drain.step(&cluster, at(6))), "bare");
+        assert_eq!(name(drain.step(&cluster, at(6))), Some("bare".into()));
         drain.answer(EvictionAnswer::NotFound, at(6));
         for name in ["a", "b"] {
             cluster.remove(&build::pod(name).build().key);
         }
         assert_eq!(drain.step(&cluster, at(7)), None);
-        assert!(drain.is_over());
-        assert_eq!(drain.sentence(), "drain n1: 3 of 3 gone");
+        assert!(drain.is_over() && drain.is_done());
+        assert_eq!(
+            drain.outcome_words(at(7)),
+            "drain n1: 3 of 3 evicted in 7s; the node stays cordoned"
+        );
+    }
+
+    #[test]
+    fn a_stopped_drain_waits_for_the_answer_that_is_under_way() {
+        let pods = [owned("a", "ReplicaSet"), owned("b", "ReplicaSet")];
+        let cluster = build::cluster(&pods);
+        let node = Target::of(&build::node("n1").build());
+        let mut drain = Drain::plan(&cluster, "n1".into(), vec![node]);
+        assert!(drain.step(&cluster, at(1)).is_some());
+        drain.cancelled = true;
+        assert!(!drain.is_over());
+        drain.answer(EvictionAnswer::Accepted, at(2));
+        assert_eq!(drain.step(&cluster, at(2)), None);
+        assert!(drain.is_over() && !drain.is_done());
     }
 }

@@ -24,6 +24,8 @@ pub struct Done {
 pub enum Outcome {
     Sent,
     Accepted,
+    /// What was begun ended before all of it was done.
+    Partly(String),
     Refused(String),
 }
 
@@ -104,7 +106,10 @@ mod tests {
         let mut journal = Journal::default();
         let at = Timestamp::UNIX_EPOCH;
         let node = Target::of(&build::node("n1").build());
-        let cordon = Action::Cordon { node, cordon: true };
+        let cordon = Action::Cordon {
+            nodes: vec![node],
+            cordon: true,
+        };
         let first = journal.record(cordon.clone(), cordon.undo(&Cluster::default()), at);
         let refused = journal.record(cordon.clone(), cordon.undo(&Cluster::default()), at);
         journal.answer(refused, Outcome::Refused("forbidden".into()));

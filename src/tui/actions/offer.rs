@@ -21,6 +21,12 @@ pub fn offer(
     if kind == ChangeKind::Delete {
         return delete(targets);
     }
+    if matches!(
+        kind,
+        ChangeKind::Cordon | ChangeKind::Uncordon | ChangeKind::Drain
+    ) {
+        return nodes(kind, targets, cluster);
+    }
     if targets.len() > 1 {
         return Err(format!(
             "{} are marked; this acts on one at a time (`ctrl-space` drops the marks)",
@@ -32,16 +38,6 @@ pub fn offer(
         .filter(|object| object.uid == target.uid)
         .ok_or_else(|| format!("{} is gone", target.path()))?;
     match kind {
-        ChangeKind::Cordon | ChangeKind::Uncordon => node_of(object)
-            .map(|node| Action::Cordon {
-                node,
-                cordon: kind == ChangeKind::Cordon,
-            })
-            .ok_or_else(|| not_for(object, "only nodes can be cordoned")),
-        ChangeKind::Drain => match node_of(object) {
-            Some(node) => Ok(Action::drain(cluster, node)),
-            None => Err(not_for(object, "only nodes can be drained")),
-        },
         ChangeKind::Evict if object.pod().is_some() => Ok(Action::Evict {
             pod: target.clone(),
         }),
@@ -51,7 +47,11 @@ pub fn offer(
         ChangeKind::RollBack => roll_back(cluster, object),
         ChangeKind::Trigger => trigger(object, suffix),
         ChangeKind::Delete => delete(targets),
-        ChangeKind::StopMachine | ChangeKind::StartMachine => {
+        ChangeKind::Cordon
+        | ChangeKind::Uncordon
+        | ChangeKind::Drain
+        | ChangeKind::StopMachine
+        | ChangeKind::StartMachine => {
             Err(not_for(object, "machines are stopped in bays and domains"))
         }
     }
@@ -65,8 +65,26 @@ fn not_for(object: &Object, rule: &str) -> String {
     )
 }
 
-fn node_of(object: &Object) -> Option<Target> {
-    object.node().map(|_| Target::of(object))
+/// Cordoning and draining take any number of nodes at once.
+fn nodes(kind: ChangeKind, targets: &[Target], cluster: &Cluster) -> Result<Action, String> {
+    for target in targets {
+        let object = cluster
+            .get(&target.key)
+            .filter(|object| object.uid == target.uid)
+            .ok_or_else(|| format!("{} is gone", target.path()))?;
+        if object.node().is_none() {
+            return Err(not_for(object, "only nodes can be cordoned or drained"));
+        }
+    }
+    let nodes = targets.to_vec();
+    Ok(match (kind, targets) {
+        (ChangeKind::Drain, [one]) => Action::drain(cluster, one.path(), nodes),
+        (ChangeKind::Drain, many) => Action::drain(cluster, format!("{} nodes", many.len()), nodes),
+        _ => Action::Cordon {
+            nodes,
+            cordon: kind == ChangeKind::Cordon,
+        },
+    })
 }
 
 fn delete(targets: &[Target]) -> Result<Action, String> {
@@ -178,7 +196,7 @@ mod tests {
         assert_eq!(check(ChangeKind::Cordon, &drafts[3]), "cordon n1");
         assert_eq!(
             check(ChangeKind::Cordon, &pod),
-            "only nodes can be cordoned; cart-1-a is one of pods"
+            "only nodes can be cordoned or drained; cart-1-a is one of pods"
         );
         assert_eq!(check(ChangeKind::Resume, &drafts[0]), "cart is not paused");
         assert_eq!(

@@ -73,7 +73,7 @@ impl Action {
             .sort_by_key(|note| std::cmp::Reverse(note.weight));
         let targets = self.targets();
         let title = match targets.as_slice() {
-            _ if matches!(self, Self::Machines(_)) => {
+            _ if matches!(self, Self::Machines(_) | Self::Drain(_)) => {
                 format!("{} {}", self.verb(), self.object_words())
             }
             [one] => format!("{} {}", self.verb(), one.path()),
@@ -136,26 +136,20 @@ impl Action {
                     format!("the template of revision {to_revision}"),
                 )
             }
-            Self::Cordon { node, cordon } => {
-                let pods = cluster.pods_on(&node.key.name).count();
+            Self::Cordon { nodes, cordon } => {
+                let pods = pods_on(cluster, nodes);
+                let takes = verb(nodes.len(), "takes", "take");
                 if *cordon {
                     notes.add(
                         Weight::Note,
-                        format!("{} on it stay", counted(pods, "pod", "pods")),
+                        format!("{} there stay", counted(pods, "pod", "pods")),
                     );
-                    ("takes new pods".into(), "takes no new pods".into())
+                    (format!("{takes} new pods"), format!("{takes} no new pods"))
                 } else {
-                    ("takes no new pods".into(), "takes new pods".into())
+                    (format!("{takes} no new pods"), format!("{takes} new pods"))
                 }
             }
-            Self::Drain { node, plan } => {
-                notes.drain(cluster, plan);
-                let pods = cluster.pods_on(&node.key.name).count();
-                (
-                    format!("takes new pods, {} on it", counted(pods, "pod", "pods")),
-                    format!("takes none, {} left on it", plan.left.len()),
-                )
-            }
+            Self::Drain(plan) => notes.drain(cluster, plan),
             Self::Evict { pod } => {
                 notes.lose_pod(cluster, pod);
                 (
@@ -207,8 +201,13 @@ impl Action {
                 [_] => Confirmation::Enter,
                 many => Confirmation::Typed(many.len().to_string()),
             },
-            Self::Drain { node, plan } if plan.hazards().next().is_some() => {
-                Confirmation::Typed(node.key.name.to_string())
+            Self::Drain(plan) if plan.nodes.len() > 1 || plan.hazards().next().is_some() => {
+                let name = plan.what.rsplit(' ').next().unwrap_or_default();
+                Confirmation::Typed(if name == "nodes" {
+                    plan.nodes.len().to_string()
+                } else {
+                    name.to_owned()
+                })
             }
             Self::Machines(machines) => machines.confirmation(),
             Self::Scale { to: 0, target, .. } => Confirmation::Typed(target.key.name.to_string()),
@@ -221,6 +220,9 @@ impl Action {
             (Some(undo), _) => format!("u: {}", undo.sentence()),
             (None, Self::Restart { .. }) => "cannot be undone: the old pods are gone".into(),
             (None, Self::Evict { .. }) => "cannot be undone: a new pod takes its place".into(),
+            (None, Self::Cordon { .. } | Self::Drain(_)) => {
+                "nothing to take back: it is that way already".into()
+            }
             (None, Self::Delete { .. }) => "cannot be undone".into(),
             (None, _) => "delete what it creates to take it back".into(),
         }
@@ -232,6 +234,17 @@ fn comes_back(cluster: &Cluster, target: &Target) -> bool {
     cluster
         .get(&target.key)
         .is_some_and(|object| object.controller().is_some())
+}
+
+fn pods_on(cluster: &Cluster, nodes: &[Target]) -> usize {
+    nodes
+        .iter()
+        .map(|node| cluster.pods_on(&node.key.name).count())
+        .sum()
+}
+
+fn verb(count: usize, one: &'static str, many: &'static str) -> &'static str {
+    if count == 1 { one } else { many }
 }
 
 fn pod_count(cluster: &Cluster, target: &Target) -> usize {
@@ -344,7 +357,26 @@ impl Notes {
         }
     }
 
-    fn drain(&mut self, cluster: &Cluster, plan: &Drain) {
+    /// From → to, and what goes with the pods.
+    fn drain(&mut self, cluster: &Cluster, plan: &Drain) -> (String, String) {
+        self.evictions(cluster, plan);
+        let pods = counted(pods_on(cluster, &plan.nodes), "pod", "pods");
+        let cordoned = plan.nodes.iter().all(|node| {
+            let columns = cluster.get(&node.key).and_then(|object| object.node());
+            columns.is_some_and(|columns| columns.unschedulable)
+        });
+        let now = if cordoned {
+            "cordoned"
+        } else {
+            "takes new pods"
+        };
+        (
+            format!("{now}, {pods} there"),
+            format!("cordoned, {} left there", plan.left.len()),
+        )
+    }
+
+    fn evictions(&mut self, cluster: &Cluster, plan: &Drain) {
         let bare = plan
             .hazards()
             .filter(|(_, hazard)| *hazard == Hazard::Bare)
@@ -385,7 +417,7 @@ impl Notes {
                 self.add(
                     Weight::Warning,
                     format!(
-                        "budget {} lets {room} go at a time, {hit} are on it; refused ones can be drained again",
+                        "budget {} lets {room} go at a time, {hit} are there: the drain waits for it",
                         budget.key.name
                     ),
                 );
@@ -394,7 +426,7 @@ impl Notes {
         self.add(
             Weight::Note,
             format!(
-                "{} evicted one after the other; {} stay (daemon sets, static pods)",
+                "{} evicted one after the other, as budgets allow; {} stay (daemon sets, static pods)",
                 counted(plan.pods.len(), "pod is", "pods are"),
                 plan.left.len()
             ),

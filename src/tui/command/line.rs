@@ -11,7 +11,7 @@ use crate::k8s::{Resource, resources};
 use crate::tui::cache::Cache;
 use crate::tui::view::{Opening, Place, Scope, View};
 
-use super::{Command, Make, table};
+use super::{Command, Make, Section, table};
 
 /// What the line is read against.
 #[derive(Clone, Copy)]
@@ -35,11 +35,13 @@ pub fn parse(text: &str, around: Surroundings) -> Result<Vec<Command>, String> {
     }
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
-    if let Some(place) = place_named(word, around.cache) {
-        return Ok(visit(place, rest));
-    }
     let entry = table::entries(around.view, around.read_only)
         .find(|entry| entry.word == word || entry.aliases.contains(&word));
+    // `ns` is also how a kind is called for short; the program's own words come first.
+    let is_own = entry.is_some_and(|entry| entry.section == Section::Program);
+    if !is_own && let Some(place) = place_named(word, around.cache) {
+        return Ok(visit(place, rest));
+    }
     let Some(entry) = entry else {
         return Err(unknown(word, around));
     };
@@ -155,6 +157,7 @@ mod tests {
         cache.set_kinds(vec![
             kind(resources::PODS, "Pod", &["po"]),
             kind(resources::NODES, "Node", &["no"]),
+            kind(resources::NAMESPACES, "Namespace", &["ns"]),
             kind(resources::DEPLOYMENTS, "Deployment", &["deploy"]),
         ]);
         cache

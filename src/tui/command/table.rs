@@ -402,8 +402,14 @@ const CHANGES: &[Entry] = &[
     change(
         "drain",
         &["!n"],
-        "evict all pods of this node, within budgets",
+        "cordon and evict all pods, as budgets allow",
         || Command::Change(ChangeKind::Drain),
+    ),
+    change(
+        "drain-stop",
+        &["!N"],
+        "stop a drain that is under way; its nodes stay cordoned",
+        || Command::StopDrain,
     ),
     change(
         "evict",
@@ -495,6 +501,12 @@ const PROGRAM: &[Entry] = &[
     program("redraw", &["ctrl-l", "R"], "clear and draw again", || {
         Command::Redraw
     }),
+    program(
+        "problems",
+        &[],
+        "what was wrong with settings and keys at the start",
+        || Command::Problems,
+    ),
     program("mouse", &["M"], "mouse on or off", || Command::ToggleMouse),
 ];
 

@@ -4,7 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{blank, put};
-use crate::tui::screen::{Choice, CommandLine, ConfirmPanel, HelpPanel, Hint, Menu, Overlay};
+use crate::tui::screen::{
+    Choice, CommandLine, ConfirmPanel, HelpPanel, Hint, Menu, Overlay, TextPanel,
+};
 use crate::tui::text::{Line, Role, cut_end, width};
 use crate::tui::theme::Palette;
 
@@ -18,6 +20,10 @@ pub fn draw(
     match overlay {
         Overlay::Help(panel) => {
             help(panel, palette, room, buffer);
+            None
+        }
+        Overlay::Text(panel) => {
+            text(panel, palette, room, buffer);
             None
         }
         Overlay::Command(line) => {
@@ -88,6 +94,21 @@ fn centred(room: Rect, columns: u16, rows: u16) -> Rect {
         y: room.y + (room.height - rows) / 2,
         width: columns,
         height: rows,
+    }
+}
+
+fn text(value: &TextPanel, palette: &Palette, room: Rect, buffer: &mut Buffer) {
+    let rows = u16::try_from(value.lines.len()).unwrap_or(u16::MAX);
+    let area = centred(room, room.width, rows.saturating_add(2));
+    let inside = panel(&value.title, palette, area, Role::Rule, buffer);
+    let lines = value.lines.iter().skip(value.scroll);
+    for (line, y) in lines.zip(inside.top()..inside.bottom()) {
+        let place = Rect {
+            y,
+            height: 1,
+            ..inside
+        };
+        put(buffer, palette, place, line, Some(Role::Panel));
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::env::Environment;
+use crate::config::settings::Settings;
 use crate::config::theme::{self, Theme};
 use crate::tui::notice::Notice;
 use crate::tui::theme::{Characters, Depth, Palette};
@@ -24,10 +25,14 @@ impl Appearance {
     pub fn detect(
         environment: &Environment,
         theme: Option<&str>,
+        settings: &Settings,
         ascii: bool,
         config: &Path,
     ) -> Self {
-        let chosen = theme.or(environment.theme.as_deref()).unwrap_or(STANDARD);
+        let chosen = theme
+            .or(environment.theme.as_deref())
+            .or(settings.theme.as_deref())
+            .unwrap_or(STANDARD);
         Self {
             theme: chosen.to_owned(),
             themes: config.join("themes"),

@@ -6,13 +6,17 @@ use jiff::Timestamp;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::appearance::Appearance;
+use super::history::History;
 use super::input::{Input, Inputs};
 use super::outside::Outside;
+use super::preferences::Preferences;
 use super::terminal::{Terminal, TerminalError};
-use crate::connect::Session;
+use crate::config::settings::Settings;
+use crate::connect::{Catalogue, ConnectError, Session};
 use crate::stdx::clock;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
@@ -31,16 +35,17 @@ pub struct Options {
     pub view: View,
     pub scope: Scope,
     pub appearance: Appearance,
-    /// What is to be said at the start: broken settings, an unknown theme.
-    pub notices: Vec<Notice>,
+    pub preferences: Preferences,
+    /// Where the `:` line's history is kept, if at all.
+    pub history: Option<History>,
+    /// What `:ctx` can open.
+    pub catalogue: Option<Catalogue>,
 }
 
 /// Messages under way. When it is full the senders wait: a burst slows the feeds, never the screen.
 const IN_FLIGHT: usize = 256;
 /// Messages taken in before a frame is drawn, so that a storm cannot starve the screen.
 const DRAIN_MAX: usize = 4 * IN_FLIGHT;
-/// Frames that no key asked for come at most this often.
-const FRAME: Duration = Duration::from_millis(33);
 /// Nothing is awaited longer than this without a look at the clock: ages on screen move.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -49,39 +54,92 @@ const LONGEST_WAIT: Duration = Duration::from_secs(10);
 pub async fn run(session: Session, options: Options) -> Result<(), TerminalError> {
     let terminal = Terminal::enter()?;
     let inputs = Inputs::open()?;
-    let (out, messages) = channel(IN_FLIGHT);
     let (palette, theme_notices) = options.appearance.palette();
     let size = Terminal::size()?;
-    let seed = u64::try_from(clock::now().as_nanosecond() & i128::from(u64::MAX)).unwrap_or(0);
-    let outside = Outside::open(session.client().clone(), out, seed);
-    let model = Model::new(
+    let (outside, messages) = connect(&session);
+    let mut model = Model::new(
         session.identity().clone(),
         options.scope,
         options.view,
         size,
     );
+    let Preferences {
+        settings,
+        keymap,
+        mut problems,
+    } = options.preferences;
+    model.keymap = keymap;
+    model.mouse = settings.mouse;
+    model.colour = settings.color(&session.identity().cluster);
+    model.bound_logs(&settings.logs);
+    if let Some(catalogue) = &options.catalogue {
+        model.contexts = catalogue.names();
+    }
+    problems.extend(theme_notices.into_iter().map(|notice| notice.text));
+    match options.history.as_ref().map(History::load) {
+        Some(Ok(lines)) => model.history = lines,
+        Some(Err(error)) => problems.push(format!("the `:` history cannot be read: {error}")),
+        None => {}
+    }
+    model.problems = problems;
     let mut console = Console {
         model,
+        session,
         outside,
+        messages,
+        settings: settings.clone(),
+        catalogue: options.catalogue,
+        opening: None,
         terminal,
         appearance: options.appearance,
         palette,
+        frame: Duration::from_millis(settings.refresh_ms),
+        history: options.history,
         shown: None,
         over: false,
     };
-    let notices = options.notices.into_iter().chain(theme_notices);
-    console.begin(notices)?;
-    console.work(inputs, messages).await
+    let outcome = match console.begin() {
+        Ok(()) => console.work(inputs).await,
+        Err(error) => Err(error),
+    };
+    let session = console.session.clone();
+    // The terminal first: closing a cluster may take a moment, and a shell must not wait in raw mode.
+    drop(console);
+    session.close().await;
+    outcome
+}
+
+/// The outside of a session, and what it says.
+fn connect(session: &Session) -> (Outside, Receiver<Msg>) {
+    let (out, messages) = channel(IN_FLIGHT);
+    let seed = u64::try_from(clock::now().as_nanosecond() & i128::from(u64::MAX)).unwrap_or(0);
+    let outside = Outside::open(session.client().clone(), out, seed);
+    (outside, messages)
 }
 
 struct Console {
     model: Model,
+    session: Session,
     outside: Outside,
+    messages: Receiver<Msg>,
+    settings: Settings,
+    catalogue: Option<Catalogue>,
+    /// Another cluster that is being opened.
+    opening: Option<Opening>,
     terminal: Terminal,
     appearance: Appearance,
     palette: Palette,
+    /// Frames that no key asked for come at most this often.
+    frame: Duration,
+    history: Option<History>,
     shown: Option<Screen>,
     over: bool,
+}
+
+/// A cluster on its way to take the place of the one that is shown.
+struct Opening {
+    name: String,
+    task: JoinHandle<Result<Session, ConnectError>>,
 }
 
 /// Who asked for the next frame.
@@ -94,36 +152,32 @@ enum Urgency {
 }
 
 impl Console {
-    fn begin(&mut self, notices: impl Iterator<Item = Notice>) -> Result<(), TerminalError> {
+    fn begin(&mut self) -> Result<(), TerminalError> {
         let now = clock::now();
         let effects = start(&mut self.model, now);
         self.carry_out(effects)?;
-        for notice in notices {
-            self.take(Msg::Notice(notice), now)?;
+        if self.model.mouse {
+            self.terminal.mouse(true)?;
         }
         self.frame(now)
     }
 
-    async fn work(
-        &mut self,
-        mut inputs: Inputs,
-        mut messages: Receiver<Msg>,
-    ) -> Result<(), TerminalError> {
+    async fn work(&mut self, mut inputs: Inputs) -> Result<(), TerminalError> {
         let mut drawn = Instant::now();
         while !self.over {
-            let (msg, urgency) = self.wait(&mut inputs, &mut messages).await?;
+            let (msg, urgency) = self.wait(&mut inputs).await?;
             let now = clock::now();
             let mut urgency = urgency;
             if let Some(msg) = msg {
                 self.take(msg, now)?;
             }
             // More of the world may come until the frame is due; a key ends the wait.
-            while urgency == Urgency::World && drawn.elapsed() < FRAME && !self.over {
-                let due = tokio::time::sleep_until(drawn + FRAME);
+            while urgency == Urgency::World && drawn.elapsed() < self.frame && !self.over {
+                let due = tokio::time::sleep_until(drawn + self.frame);
                 let input = tokio::select! {
                     biased;
                     input = inputs.next() => input,
-                    Some(msg) = messages.recv() => { self.take(msg, now)?; continue; }
+                    Some(msg) = self.messages.recv() => { self.take(msg, now)?; continue; }
                     () = due => break,
                 };
                 urgency = Urgency::Key;
@@ -132,7 +186,9 @@ impl Console {
                 }
             }
             for _ in 0..DRAIN_MAX {
-                let Ok(msg) = messages.try_recv() else { break };
+                let Ok(msg) = self.messages.try_recv() else {
+                    break;
+                };
                 self.take(msg, now)?;
             }
             self.frame(clock::now())?;
@@ -141,16 +197,16 @@ impl Console {
         Ok(())
     }
 
-    async fn wait(
-        &mut self,
-        inputs: &mut Inputs,
-        messages: &mut Receiver<Msg>,
-    ) -> Result<(Option<Msg>, Urgency), TerminalError> {
+    async fn wait(&mut self, inputs: &mut Inputs) -> Result<(Option<Msg>, Urgency), TerminalError> {
         let wake = Instant::now() + self.until_wake();
         tokio::select! {
             biased;
             input = inputs.next() => Ok((self.translate(input)?, Urgency::Key)),
-            Some(msg) = messages.recv() => Ok((Some(msg), Urgency::World)),
+            opened = opened(&mut self.opening) => {
+                self.take_over(opened).await?;
+                Ok((None, Urgency::Key))
+            }
+            Some(msg) = self.messages.recv() => Ok((Some(msg), Urgency::World)),
             () = tokio::time::sleep_until(wake) => Ok((Some(Msg::Tick), Urgency::World)),
         }
     }
@@ -161,17 +217,19 @@ impl Console {
         let wait = wake.map_or(LONGEST_WAIT, |wake| {
             Duration::try_from(wake.duration_since(now)).unwrap_or(Duration::ZERO)
         });
-        wait.clamp(FRAME, LONGEST_WAIT)
+        wait.clamp(self.frame, LONGEST_WAIT)
     }
 
     fn translate(&mut self, input: Input) -> Result<Option<Msg>, TerminalError> {
         Ok(Some(match input {
             Input::Key(chord) => Msg::Key(chord),
             Input::Paste(text) => Msg::Paste(text),
+            Input::Scroll(rows) => Msg::Scroll(rows),
             Input::Resize { columns, lines } => Msg::Resize(columns, lines),
             Input::End => Msg::Ended,
             Input::Continued => {
                 self.terminal.resume()?;
+                self.terminal.mouse(self.model.mouse)?;
                 self.shown = None;
                 let (columns, lines) = Terminal::size()?;
                 Msg::Resize(columns, lines)
@@ -200,10 +258,77 @@ impl Console {
                 Some(Effect::Copy(text)) => self.terminal.copy(&text)?,
                 Some(Effect::Suspend) => suspend()?,
                 Some(Effect::Theme(name)) => self.change_theme(name)?,
+                Some(Effect::Connect(name)) => self.open(name),
+                Some(Effect::Remember(line)) => self.remember(line),
                 Some(other) => tracing::warn!(?other, "effect without a performer"),
             }
         }
         Ok(())
+    }
+
+    /// Begins to open another cluster; the one that is shown stays until it has answered.
+    fn open(&mut self, name: String) {
+        let Some(catalogue) = self.catalogue.clone() else {
+            return;
+        };
+        self.stop_opening();
+        let asked = name.clone();
+        let task = tokio::spawn(async move { catalogue.open(&asked).await });
+        self.opening = Some(Opening { name, task });
+    }
+
+    fn stop_opening(&mut self) {
+        if let Some(opening) = self.opening.take() {
+            opening.task.abort();
+        }
+    }
+
+    /// The other cluster has answered, or will not: then the old one stays as it is.
+    async fn take_over(&mut self, opened: Opened) -> Result<(), TerminalError> {
+        let now = clock::now();
+        let (name, outcome) = opened;
+        let session = match outcome {
+            Ok(session) => session,
+            Err(why) => {
+                let text = format!(
+                    "`{name}` cannot be opened: {why}; still on {}",
+                    self.model.identity.cluster
+                );
+                return self.take(Msg::Notice(Notice::failure(text)), now);
+            }
+        };
+        let (outside, messages) = connect(&session);
+        // What the old session still says is heard by nobody; its feeds end with it.
+        self.outside = outside;
+        self.messages = messages;
+        let old = std::mem::replace(&mut self.session, session);
+        let identity = self.session.identity().clone();
+        let colour = self.settings.color(&identity.cluster);
+        self.model.turn_to(identity, colour, &self.settings.logs);
+        if let Some(catalogue) = &self.catalogue {
+            self.model.contexts = catalogue.names();
+        }
+        let effects = start(&mut self.model, now);
+        self.carry_out(effects)?;
+        let text = format!(
+            "now on {} as {}",
+            self.model.identity.cluster, self.model.identity.user
+        );
+        self.take(Msg::Notice(Notice::done(text)), now)?;
+        self.frame(now)?;
+        old.close().await;
+        Ok(())
+    }
+
+    /// Away from the screen's thread: a home directory may be on a slow disk.
+    fn remember(&self, line: String) {
+        if let Some(history) = self.history.clone() {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = history.append(&line) {
+                    tracing::warn!(%error, "the `:` history cannot be kept");
+                }
+            });
+        }
     }
 
     fn change_theme(&mut self, name: String) -> Result<(), TerminalError> {
@@ -237,6 +362,24 @@ impl Console {
         self.shown = Some(screen);
         self.terminal.draw(buffer, caret)
     }
+}
+
+/// A name, and the session or why there is none.
+type Opened = (String, Result<Session, String>);
+
+/// The end of what is being opened; never, while nothing is. Cancel-safe.
+async fn opened(opening: &mut Option<Opening>) -> Opened {
+    let Some(under_way) = opening else {
+        return std::future::pending().await;
+    };
+    let outcome = match (&mut under_way.task).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(error.sentence()),
+        Err(broken) => Err(broken.to_string()),
+    };
+    let name = std::mem::take(&mut under_way.name);
+    *opening = None;
+    (name, outcome)
 }
 
 /// Stops this process as `ctrl-z` does; the shell's `fg` sends SIGCONT.

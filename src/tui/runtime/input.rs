@@ -1,6 +1,8 @@
 //! What comes from the outside besides the cluster: keys, pastes, sizes, signals.
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseEventKind,
+};
 use futures::StreamExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -11,6 +13,8 @@ use crate::tui::key::{Chord, Key};
 pub enum Input {
     Key(Chord),
     Paste(String),
+    /// Rows that the wheel moved, positive is down.
+    Scroll(i16),
     Resize {
         columns: u16,
         lines: u16,
@@ -69,7 +73,19 @@ fn translate(event: Event) -> Option<Input> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => chord(key).map(Input::Key),
         Event::Paste(text) => Some(Input::Paste(text)),
+        Event::Mouse(event) => wheel(event.kind).map(Input::Scroll),
         Event::Resize(columns, lines) => Some(Input::Resize { columns, lines }),
+        _ => None,
+    }
+}
+
+/// What terminals scroll by themselves for one notch.
+const NOTCH: i16 = 3;
+
+fn wheel(kind: MouseEventKind) -> Option<i16> {
+    match kind {
+        MouseEventKind::ScrollUp => Some(-NOTCH),
+        MouseEventKind::ScrollDown => Some(NOTCH),
         _ => None,
     }
 }

@@ -12,16 +12,16 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 
 use super::feed::{Followed, follow};
 use super::logs::{self, LogEvent};
-use super::send::{Mode, fetch, send};
+use super::send::{Mode, evict, fetch, send};
 use super::{discovery, feed};
 use crate::connect::Notice as Failure;
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
 use crate::tui::cache::KindInfo;
-use crate::tui::effect::{Effect, LogOrder, Work};
+use crate::tui::effect::{Computation, Effect, LogOrder, Work};
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
-use crate::tui::view::View;
+use crate::tui::view::{Target, View};
 
 /// Batches under way from feeds and log streams; a full channel slows them down.
 const IN_FLIGHT: usize = 64;
@@ -94,7 +94,9 @@ impl Outside {
             Effect::Send { number, ops } => self.send(number, ops),
             Effect::DryRun { view, op } => self.dry_run(view, op),
             Effect::Fetch { view, key } => self.fetch(view, key),
+            Effect::Evict { number, pod } => self.evict(number, pod),
             Effect::Work(work) => self.work(work),
+            Effect::Compute(computation) => self.compute(computation),
             Effect::Logs { view, streams } => self.follow_logs(view, streams),
             Effect::Save { name, text } => self.save(name, text),
             local => return Some(local),
@@ -205,6 +207,27 @@ impl Outside {
                     tell(&out, Msg::Notice(Notice::failure(text))).await;
                 }
             }
+        });
+    }
+
+    fn compute(&self, computation: Computation) {
+        let out = self.out.clone();
+        spawn(async move {
+            match spawn_blocking(computation.0).await {
+                Ok(msg) => tell(&out, msg).await,
+                Err(error) => {
+                    let text = format!("a computation broke off: {error}");
+                    tell(&out, Msg::Notice(Notice::failure(text))).await;
+                }
+            }
+        });
+    }
+
+    fn evict(&self, number: u64, pod: Target) {
+        let (client, out, kinds) = (self.client.clone(), self.out.clone(), self.known());
+        spawn(async move {
+            let answer = evict(&client, &kinds, &pod).await;
+            tell(&out, Msg::Evicted { number, answer }).await;
         });
     }
 

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use crate::connect::Notice;
 use crate::k8s::{Object, ObjectKey, Op, Patch, Preconditions, Propagation, Resource, Subresource};
+use crate::tui::actions::drain::EvictionAnswer;
 use crate::tui::cache::KindInfo;
+use crate::tui::view::Target;
 
 /// Whether a write takes effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,6 +66,56 @@ pub async fn fetch(
     object
         .map(Arc::new)
         .map_err(|error| local("Unreadable", error.to_string()))
+}
+
+/// Asks for the eviction of one pod, in the life of it that is meant.
+pub async fn evict(client: &kube::Client, kinds: &[KindInfo], pod: &Target) -> EvictionAnswer {
+    let request = object_path(kinds, &pod.key).and_then(|path| {
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": {"name": pod.key.name, "namespace": pod.key.namespace},
+            "deleteOptions": {"preconditions": {"uid": pod.uid}},
+        });
+        http::Request::post(format!("{path}/eviction?fieldManager={MANAGER}"))
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(body.to_string().into_bytes())
+            .map_err(|error| Notice::from(kube::Error::HttpError(error)))
+    });
+    let request = match request {
+        Ok(request) => request,
+        Err(notice) => return EvictionAnswer::Failed(notice.message),
+    };
+    match client.request::<Value>(request).await {
+        Ok(_) => EvictionAnswer::Accepted,
+        Err(error) => refusal(error),
+    }
+}
+
+/// A budget's refusal says more in its cause than in its message.
+fn refusal(error: kube::Error) -> EvictionAnswer {
+    let status = match &error {
+        kube::Error::Api(status) => Some(status),
+        _ => None,
+    };
+    let code = status.map(|status| status.code);
+    let cause = status
+        .and_then(|status| status.details.as_ref())
+        .and_then(|details| {
+            let mut causes = details.causes.iter();
+            causes.find(|cause| cause.reason == "DisruptionBudget")
+        })
+        .map(|cause| cause.message.trim_end_matches('.').to_owned());
+    let notice = Notice::from(error);
+    match code {
+        Some(404) => EvictionAnswer::NotFound,
+        // Another life of this name: the one that was meant is gone.
+        Some(409) if notice.message.contains("UID") || notice.message.contains("uid") => {
+            EvictionAnswer::NotFound
+        }
+        Some(429) => EvictionAnswer::Refused(cause.unwrap_or(notice.message)),
+        _ if notice.retryable => EvictionAnswer::Refused(notice.message),
+        _ => EvictionAnswer::Failed(notice.message),
+    }
 }
 
 fn call(kinds: &[KindInfo], op: &Op) -> Result<Call, Notice> {

@@ -56,13 +56,18 @@ pub async fn snapshot(
 ) -> Result<Vec<u8>, SnapshotError> {
     let (out, mut messages) = channel(IN_FLIGHT);
     let (palette, _) = options.appearance.palette();
+    let mut model = Model::new(
+        session.identity().clone(),
+        options.scope,
+        options.view,
+        size,
+    );
+    let settings = &options.preferences.settings;
+    model.keymap = options.preferences.keymap;
+    model.colour = settings.color(&session.identity().cluster);
+    model.bound_logs(&settings.logs);
     let mut still = Still {
-        model: Model::new(
-            session.identity().clone(),
-            options.scope,
-            options.view,
-            size,
-        ),
+        model,
         outside: Outside::open(session.client().clone(), out, 1),
     };
     let effects = start(&mut still.model, clock::now());

@@ -7,6 +7,8 @@ use super::Hint;
 #[derive(Clone, PartialEq, Debug)]
 pub enum Overlay {
     Help(HelpPanel),
+    /// Sentences to read.
+    Text(TextPanel),
     /// `:` with completions above the message row.
     Command(CommandLine),
     /// Everything by name.
@@ -20,6 +22,13 @@ pub struct HelpPanel {
     pub title: Line,
     /// Sections of keys and what they do.
     pub sections: Vec<(String, Vec<Hint>)>,
+    pub scroll: usize,
+}
+
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct TextPanel {
+    pub title: Line,
+    pub lines: Vec<Line>,
     pub scroll: usize,
 }
 

@@ -10,13 +10,27 @@ use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::{Place, Scope};
 
-use super::{carry_out, input, propose, tell, to_page};
+use super::{carry_out, drains, input, propose, tell, to_page};
 
 /// Carries a command out.
 pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut Vec<Effect>) {
     let view = model.view();
     match command {
         Command::Help => model.open = Some(Open::Help { scroll: 0 }),
+        Command::Problems if model.problems.is_empty() => {
+            tell(
+                model,
+                Notice::note("settings and keys were read without problems"),
+                now,
+            );
+        }
+        Command::Problems => {
+            model.open = Some(Open::Report {
+                title: "problems at the start".to_owned(),
+                texts: model.problems.clone(),
+                scroll: 0,
+            });
+        }
         Command::CommandLine => input::open_line(model, LineKind::Command),
         Command::Palette => input::open_line(model, LineKind::Palette),
         Command::FilterLine => input::open_line(model, LineKind::Filter),
@@ -48,7 +62,9 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
             let leave = *command == Command::Leave;
             back(model, leave, now, effects);
         }
+        Command::Quit if !model.drains.is_empty() => model.open = Some(Open::AskQuit),
         Command::Quit => effects.push(Effect::Quit),
+        Command::StopDrain => drains::stop(model, now),
         Command::Suspend => effects.push(Effect::Suspend),
         Command::Redraw => effects.push(Effect::Redraw),
         Command::ToggleMouse => {
@@ -61,7 +77,7 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         Command::Theme(name) => effects.push(Effect::Theme(name.clone())),
         Command::Namespaces(Some(scope)) => scope_to(model, scope.clone(), now),
         Command::Namespaces(None) => namespaces(model),
-        Command::Contexts(name) => contexts(model, name.as_deref(), now),
+        Command::Contexts(name) => contexts(model, name.as_deref(), now, effects),
         Command::Zoom => {
             model.zoomed = !model.zoomed;
             model.unsettled = true;
@@ -213,20 +229,53 @@ fn themes(model: &mut Model) {
     });
 }
 
-/// One session is one cluster: another one is another console, so that what is on the screen and
-/// what would be changed can never differ.
-fn contexts(model: &mut Model, name: Option<&str>, now: Timestamp) {
-    let text = match name {
-        Some(name) => format!(
-            "this console stays with {}; open the other: bayplan --context {name}",
-            model.identity.cluster
-        ),
-        None => format!(
-            "connected to {} as {} ({})",
-            model.identity.cluster, model.identity.user, model.identity.server
-        ),
+/// Another cluster in the place of this one. What one sees and what one would change are always of
+/// the same cluster: the header names it, and nothing of the old one stays.
+fn contexts(model: &mut Model, name: Option<&str>, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(name) = name.map(str::trim) else {
+        return context_menu(model, now);
     };
-    tell(model, Notice::note(text), now);
+    if let Some(running) = model.drains.first() {
+        let text = format!(
+            "the drain of {} is under way on {}; `:drain-stop` first",
+            running.drain.what, model.identity.cluster
+        );
+        return tell(model, Notice::warning(text), now);
+    }
+    if name == model.identity.cluster {
+        return tell(model, Notice::note(format!("this is {name}")), now);
+    }
+    tell(model, Notice::note(format!("opening {name}…")), now);
+    effects.push(Effect::Connect(name.to_owned()));
+}
+
+fn context_menu(model: &mut Model, now: Timestamp) {
+    let here = model.identity.cluster.clone();
+    let choices: Vec<MenuChoice> = model
+        .contexts
+        .iter()
+        .map(|name| {
+            let about = if *name == here { "here" } else { "" };
+            let there = Command::Contexts(Some(name.clone()));
+            choice(name.clone(), about, Then::Command(there))
+        })
+        .collect();
+    if choices.is_empty() {
+        let text = format!(
+            "connected to {here} as {} ({}); no other cluster is known here",
+            model.identity.user, model.identity.server
+        );
+        return tell(model, Notice::note(text), now);
+    }
+    let chosen = choices
+        .iter()
+        .position(|choice| choice.name == here)
+        .unwrap_or(0);
+    model.open = Some(Open::Menu {
+        title: "clusters".to_owned(),
+        choices,
+        chosen,
+    });
 }
 
 pub fn menu(model: &mut Model, title: String, choices: Vec<(String, Command)>) {
@@ -276,6 +325,7 @@ fn changes(model: &mut Model) {
             let outcome = match (&done.outcome, done.undone_by) {
                 (_, Some(_)) => "undone".to_owned(),
                 (Outcome::Sent, None) => "sent".to_owned(),
+                (Outcome::Partly(how), None) => how.clone(),
                 (Outcome::Accepted, None) => "accepted".to_owned(),
                 (Outcome::Refused(why), None) => format!("refused: {why}"),
             };

@@ -28,6 +28,11 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
             chosen,
         }) => return menu_key(model, (title, choices, chosen), chord, now, effects),
         Some(Open::Help { scroll }) => return help_key(model, scroll, chord),
+        Some(Open::Report {
+            title,
+            texts,
+            scroll,
+        }) => return report_key(model, (title, texts, scroll), chord),
         Some(Open::AskQuit) => {
             if matches!(chord.key, Key::Enter | Key::Char('y' | 'q')) {
                 effects.push(Effect::Quit);
@@ -90,6 +95,29 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
 }
 
 fn help_key(model: &mut Model, scroll: usize, chord: Chord) {
+    let length = crate::tui::present::help_length(model);
+    if let Some(scroll) = scrolled(model, scroll, length, chord) {
+        model.open = Some(Open::Help { scroll });
+    }
+}
+
+fn report_key(
+    model: &mut Model,
+    (title, texts, scroll): (String, Vec<String>, usize),
+    chord: Chord,
+) {
+    let length = crate::tui::present::report_length(&texts, model.size.0);
+    if let Some(scroll) = scrolled(model, scroll, length, chord) {
+        model.open = Some(Open::Report {
+            title,
+            texts,
+            scroll,
+        });
+    }
+}
+
+/// Where a panel of text stands after a key; `None` closes it.
+fn scrolled(model: &Model, scroll: usize, length: usize, chord: Chord) -> Option<usize> {
     let page = usize::from(model.size.1.saturating_sub(6)).max(1);
     let scroll = match chord.key {
         Key::Down | Key::Char('j') => scroll + 1,
@@ -97,12 +125,9 @@ fn help_key(model: &mut Model, scroll: usize, chord: Chord) {
         Key::PageDown | Key::Char('d' | 'f' | ' ') => scroll + page,
         Key::PageUp | Key::Char('u' | 'b') => scroll.saturating_sub(page),
         Key::Home | Key::Char('g') => 0,
-        _ => return,
+        _ => return None,
     };
-    let most = crate::tui::present::help_length(model).saturating_sub(page);
-    model.open = Some(Open::Help {
-        scroll: scroll.min(most),
-    });
+    Some(scroll.min(length.saturating_sub(page)))
 }
 
 type MenuParts = (String, Vec<crate::tui::model::MenuChoice>, usize);
@@ -288,12 +313,15 @@ fn recall(model: &Model, state: &mut LineState, step: isize) {
         (Some(back), 1) => (back + 1).min(count.saturating_sub(1)),
         (Some(0), _) => {
             state.recalled = None;
-            state.edit.set("");
-            return;
+            state.edit.set(&state.before);
+            return complete_line(model, state);
         }
         (Some(back), _) => back - 1,
     };
     if let Some(text) = model.history.iter().rev().nth(next) {
+        if state.recalled.is_none() {
+            state.before = state.edit.text().to_owned();
+        }
         state.recalled = Some(next);
         state.edit.set(text);
         complete_line(model, state);
@@ -387,8 +415,17 @@ pub fn paste(model: &mut Model, text: &str, now: Timestamp) {
 }
 
 pub fn scroll(model: &mut Model, rows: i16, now: Timestamp, effects: &mut Vec<Effect>) {
-    if model.open.is_some() {
-        return;
+    let key = Chord::plain(if rows > 0 { Key::Down } else { Key::Up });
+    match model.open {
+        // The wheel moves in what lies on top, and never types.
+        Some(Open::Help { .. } | Open::Report { .. } | Open::Menu { .. }) => {
+            for _ in 0..rows.unsigned_abs() {
+                self::key(model, key, now, effects);
+            }
+            return;
+        }
+        Some(_) => return,
+        None => {}
     }
     let motion = if rows > 0 { Motion::Down } else { Motion::Up };
     for _ in 0..rows.unsigned_abs() {

@@ -2,14 +2,20 @@
 
 use jiff::Timestamp;
 
+use crate::k8s::{Resource, resources};
+use crate::sched::surroundings::WATCHED;
+use crate::tui::actions::proposal::Consequence;
 use crate::tui::actions::{Action, Confirmation, Outcome};
-use crate::tui::effect::Effect;
+use crate::tui::effect::{Computation, Effect};
+use crate::tui::forecast::drain;
 use crate::tui::key::{Chord, Key};
 use crate::tui::line_edit::LineEdit;
-use crate::tui::model::{ConfirmState, Model, Open};
+use crate::tui::model::{ConfirmState, Forecast, Model, Open};
+use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
+use crate::tui::view::Target;
 
-use super::tell;
+use super::{drains, tell};
 
 /// Opens the panel that shows what an action would do. In read-only mode there is none.
 pub fn open(model: &mut Model, action: &Action, now: Timestamp) {
@@ -22,11 +28,60 @@ fn open_for(model: &mut Model, action: &Action, undoes: Option<u64>, now: Timest
         return tell(model, Notice::warning(text), now);
     }
     let proposal = action.propose(&model.cache.cluster);
+    let forecast = match action {
+        Action::Drain(_) => Forecast::Loading,
+        _ => Forecast::None,
+    };
     model.open = Some(Open::Confirm(Box::new(ConfirmState {
         proposal,
         typed: LineEdit::default(),
+        forecast,
         undoes,
     })));
+    model.unsettled = true;
+}
+
+/// Asks the scheduler about the drain in the panel, once all is here that it reads.
+pub fn ask_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
+    let needs = model.needs();
+    if model.shows_forecast() && needs != model.watched {
+        model.watched.clone_from(&needs);
+        effects.push(Effect::Watch(needs));
+    }
+    let loading = model.cache.still_loading(&forecast_reads()).is_some();
+    let Some(Open::Confirm(state)) = &mut model.open else {
+        return;
+    };
+    let Action::Drain(plan) = &state.proposal.action else {
+        return;
+    };
+    if state.forecast != Forecast::Loading || loading {
+        return;
+    }
+    let nodes = plan.nodes.clone();
+    state.forecast = Forecast::Computing;
+    let cluster = model.cache.cluster.clone();
+    effects.push(Effect::Compute(Computation::of(move || {
+        let notes = drain::forecast(&cluster, &nodes);
+        Msg::DrainForecast { nodes, notes }
+    })));
+}
+
+/// What must be known before the scheduler's word is worth anything.
+fn forecast_reads() -> Vec<Resource> {
+    let mut reads = vec![resources::NODES, resources::PODS];
+    reads.extend(WATCHED);
+    reads
+}
+
+/// The scheduler's answer; one for another panel is not shown.
+pub fn forecast_known(model: &mut Model, nodes: &[Target], notes: Vec<Consequence>) {
+    if let Some(Open::Confirm(state)) = &mut model.open
+        && matches!(&state.proposal.action, Action::Drain(plan) if plan.nodes == nodes)
+    {
+        state.forecast = Forecast::Known(notes);
+        model.unsettled = true;
+    }
 }
 
 /// Proposes what takes my last change back.
@@ -82,16 +137,27 @@ fn confirm(model: &mut Model, state: ConfirmState, now: Timestamp, effects: &mut
             now,
         );
     }
+    let plan = match &action {
+        Action::Drain(plan) => Some(plan.clone()),
+        _ => None,
+    };
     let number = model.journal.record(action, undo, now);
     if let Some(undone) = state.undoes {
         model.journal.mark_undone(undone, number);
+        drains::stop_number(model, undone);
     }
     effects.push(Effect::Send { number, ops });
+    if let Some(plan) = plan {
+        return drains::begin(model, number, &plan, now);
+    }
     tell(model, Notice::note(format!("{sentence}: sent")), now);
 }
 
 /// The server has answered one write.
 pub fn sent(model: &mut Model, number: u64, result: Result<(), String>, now: Timestamp) {
+    if drains::cordoned(model, number, &result, now) {
+        return;
+    }
     let outcome = match &result {
         Ok(()) => Outcome::Accepted,
         Err(why) => Outcome::Refused(why.clone()),

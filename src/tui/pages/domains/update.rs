@@ -252,6 +252,41 @@ impl DomainsPage {
         Some(Target::of(object))
     }
 
+    /// The domain under the cursor, as people call it, and its nodes.
+    fn domain(&self) -> Option<(String, Vec<Target>)> {
+        let level = self.state.level()?;
+        let place = self.state.domain_at_cursor()?;
+        let domain = self.state.domains.as_ref()?.list.get(place)?;
+        let nodes = domain
+            .nodes
+            .iter()
+            .map(|&row| Target::of(&self.state.survey.node(row).object))
+            .collect();
+        // A machine needs no level before its name.
+        let what = match level.title.as_str() {
+            "host" | "hostname" | "node" => domain.name.to_string(),
+            title => format!("{title} {}", domain.name),
+        };
+        Some((what, nodes))
+    }
+
+    /// Cordons or drains the nodes of the cursor's domain.
+    fn nodes(&self, kind: ChangeKind, context: &Context) -> Vec<Ask> {
+        let Some((what, nodes)) = self.domain() else {
+            let text = "put the cursor on a domain: only nodes can be cordoned or drained";
+            return vec![Ask::Notice(Notice::note(text))];
+        };
+        let action = if kind == ChangeKind::Drain {
+            Action::drain(context.cluster, what, nodes)
+        } else {
+            Action::Cordon {
+                nodes,
+                cordon: kind == ChangeKind::Cordon,
+            }
+        };
+        vec![Ask::Propose(Box::new(action))]
+    }
+
     /// Stops the machines of the cursor's domain, or lets them answer again.
     fn machines(&self, kind: ChangeKind, context: &Context) -> Vec<Ask> {
         let (Some(level), Some(place)) = (self.state.level(), self.state.domain_at_cursor()) else {
@@ -326,6 +361,9 @@ impl Page for DomainsPage {
             {
                 self.machines(*kind, context)
             }
+            Command::Change(
+                kind @ (ChangeKind::Drain | ChangeKind::Cordon | ChangeKind::Uncordon),
+            ) if !context.read_only => self.nodes(*kind, context),
             Command::Act if !context.read_only && self.state.spread_at_cursor().is_none() => {
                 vec![Ask::Menu {
                     title: "act on the domain".to_owned(),
@@ -333,6 +371,18 @@ impl Page for DomainsPage {
                         (
                             "stop its simulated machines".to_owned(),
                             Command::Change(ChangeKind::StopMachine),
+                        ),
+                        (
+                            "drain its nodes, as budgets allow".to_owned(),
+                            Command::Change(ChangeKind::Drain),
+                        ),
+                        (
+                            "cordon its nodes".to_owned(),
+                            Command::Change(ChangeKind::Cordon),
+                        ),
+                        (
+                            "uncordon its nodes".to_owned(),
+                            Command::Change(ChangeKind::Uncordon),
                         ),
                         (
                             "let its machines answer again".to_owned(),

@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::Line;
+use crate::config::settings::Logs;
 
-/// Lines kept: what a person scrolls through in an incident, far above what peers keep.
-pub const LINES_MAX: usize = 200_000;
 /// Bytes of text kept.
 pub const BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -50,7 +49,7 @@ pub enum Placed {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self::bounded(LINES_MAX, BYTES_MAX)
+        Self::bounded(Logs::default().lines, BYTES_MAX)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::buffer::{Buffer, Numbered, Placed};
+use super::buffer::{BYTES_MAX, Buffer, Numbered, Placed};
 use super::filter::{Filter, Pattern};
 use super::line::{Level, Line};
 use super::merge::Merge;
@@ -53,9 +53,11 @@ impl Default for Display {
 }
 
 impl LogModel {
-    pub fn new() -> Self {
+    /// Keeps so many lines.
+    pub fn bounded(lines_max: usize) -> Self {
         Self {
             follow: true,
+            buffer: Buffer::bounded(lines_max, BYTES_MAX),
             ..Self::default()
         }
     }
@@ -353,7 +355,7 @@ mod tests {
 
     /// Two pods with an app and a sidecar each; lines of the first second.
     fn model() -> LogModel {
-        let mut model = LogModel::new();
+        let mut model = LogModel::bounded(1_000);
         for pod in ["cart-1", "cart-2"] {
             let key = ObjectKey::new(resources::PODS, "shop", pod);
             for (name, role) in [

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::model::LogModel;
 use super::present;
+use crate::config::settings::Logs;
 use crate::k8s::columns::{ContainerColumns, ContainerState};
 use crate::k8s::workload::pods_of;
 use crate::k8s::{Object, Uid};
@@ -22,8 +23,6 @@ use crate::tui::view::{Opening, Target, View};
 
 /// Streams open at once: each is a connection to the API server.
 pub const STREAMS_MAX: usize = 64;
-/// Lines of each container that are read at first.
-const TAIL: i64 = 500;
 
 #[derive(Debug)]
 pub struct LogsPage {
@@ -39,6 +38,10 @@ pub struct LogsPage {
     pub(super) left_out: usize,
     typed: String,
     pub(super) shift: usize,
+    /// Lines that are kept.
+    lines_max: usize,
+    /// Lines of each container that are read at first.
+    tail: i64,
 }
 
 /// How far back the streams begin.
@@ -51,25 +54,33 @@ pub enum Since {
 
 impl Default for LogsPage {
     fn default() -> Self {
-        Self {
-            of: Vec::new(),
-            model: LogModel::new(),
-            streams: BTreeMap::new(),
-            ended: BTreeMap::new(),
-            since: Since::Tail(TAIL),
-            only: None,
-            left_out: 0,
-            typed: String::new(),
-            shift: 0,
-        }
+        Self::bounded(&Logs::default())
     }
 }
 
 impl LogsPage {
+    /// A page that keeps and fetches as many lines as the settings say.
+    pub fn bounded(logs: &Logs) -> Self {
+        let tail = i64::try_from(logs.tail).unwrap_or(i64::MAX);
+        Self {
+            of: Vec::new(),
+            model: LogModel::bounded(logs.lines),
+            streams: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            since: Since::Tail(tail),
+            only: None,
+            left_out: 0,
+            typed: String::new(),
+            shift: 0,
+            lines_max: logs.lines,
+            tail,
+        }
+    }
+
     /// Forgets the text and opens the streams anew.
     fn restart(&mut self, context: &Context) -> Vec<Ask> {
         let (filter, display) = (self.typed.clone(), self.model.display);
-        self.model = LogModel::new();
+        self.model = LogModel::bounded(self.lines_max);
         self.model.display = display;
         self.model.set_pattern(&filter);
         self.streams.clear();
@@ -205,7 +216,7 @@ impl LogsPage {
                 Since::Tail(_) => Since::Seconds(600),
                 Since::Seconds(600) => Since::Seconds(3_600),
                 Since::Seconds(_) => Since::Start,
-                Since::Start => Since::Tail(TAIL),
+                Since::Start => Since::Tail(self.tail),
             },
             Some("all") => Since::Start,
             Some(text) => match Unit::Seconds.parse(text) {

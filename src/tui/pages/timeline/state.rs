@@ -121,6 +121,7 @@ fn actions<'a>(context: &'a Context<'a>) -> impl Iterator<Item = Entry> + 'a {
         let (tone, outcome) = match &done.outcome {
             Outcome::Sent => (Tone::Plain, "sent".to_owned()),
             Outcome::Accepted => (Tone::Good, "accepted".to_owned()),
+            Outcome::Partly(how) => (Tone::Warning, how.clone()),
             Outcome::Refused(why) => (Tone::Bad, format!("refused: {why}")),
         };
         done.action.targets().into_iter().map(move |target| Entry {
