@@ -38,6 +38,7 @@ mod validation;
 
 pub mod bootstrap;
 pub mod events;
+pub mod impersonate;
 pub mod managed;
 pub mod rbac;
 pub mod read;
@@ -45,6 +46,7 @@ pub mod registry;
 pub mod request;
 pub mod response;
 pub mod status;
+pub mod token;
 pub mod watch;
 pub mod write;
 
@@ -53,10 +55,11 @@ mod contract;
 
 pub use authorize::authorize;
 pub use execute::execute;
+pub use impersonate::{Impersonation, impersonate};
 pub use read::read;
 pub use registry::{Registry, ResourceType};
 pub use request::{Options, Request, ResourceTarget, Target, User, Verb};
 pub use response::Response;
 pub use status::{Cause, Details, Status};
-pub use subresource::log::{LogQuery, PodLog};
+pub use subresource::log::{LogQuery, PodLog, pod_log};
 pub use write::{WriteContext, write};

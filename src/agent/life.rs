@@ -369,17 +369,44 @@ impl Visit<'_> {
     }
 
     fn event(&mut self, severity: EventSeverity, reason: &str, message: String) {
-        self.events.push(Op::Event(EventDraft {
+        let draft = self.draft(severity, reason, message);
+        self.events.push(Op::Event(draft));
+    }
+
+    fn draft(&self, severity: EventSeverity, reason: &str, message: String) -> EventDraft {
+        EventDraft {
             regarding: self.object.key.clone(),
             uid: self.object.uid.clone(),
             api_version: "v1".into(),
             kind: "Pod".into(),
+            field_path: Name::default(),
             severity,
             reason: reason.into(),
             message,
             reporter: "kubelet".into(),
             host: self.machine.name.clone(),
-        }));
+        }
+    }
+
+    /// An event about one container, which `involvedObject.fieldPath` names. Source:
+    /// `GenerateContainerRef` of the kubelet.
+    fn container_event(
+        &mut self,
+        slot: usize,
+        severity: EventSeverity,
+        reason: &str,
+        message: String,
+    ) {
+        let list = if self.pod.spec.is_init(slot) {
+            "initContainers"
+        } else {
+            "containers"
+        };
+        let mut draft = self.draft(severity, reason, message);
+        if let Some(container) = self.pod.spec.container(slot) {
+            draft.field_path = format!("spec.{list}{{{}}}", container.name).into();
+        }
+        self.events.push(Op::Event(draft));
     }
 
     fn normal(&mut self, reason: &str, message: String) {
@@ -388,6 +415,14 @@ impl Visit<'_> {
 
     fn warning(&mut self, reason: &str, message: String) {
         self.event(EventSeverity::Warning, reason, message);
+    }
+
+    fn normal_of(&mut self, slot: usize, reason: &str, message: String) {
+        self.container_event(slot, EventSeverity::Normal, reason, message);
+    }
+
+    fn warning_of(&mut self, slot: usize, reason: &str, message: String) {
+        self.container_event(slot, EventSeverity::Warning, reason, message);
     }
 
     /// How the kubelet names a pod in its messages: `name_namespace(uid)`.

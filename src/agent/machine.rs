@@ -282,6 +282,7 @@ impl Machine {
             uid: node.uid.clone(),
             api_version: "v1".into(),
             kind: "Node".into(),
+            field_path: Name::default(),
             severity,
             reason: reason.into(),
             message,

@@ -16,6 +16,8 @@ struct Bench {
     now: Timestamp,
     revision: u64,
     events: Vec<(String, String)>,
+    /// The parts that they are about.
+    field_paths: Vec<String>,
     writes: usize,
 }
 
@@ -31,6 +33,7 @@ impl Bench {
             now: start(),
             revision: 0,
             events: Vec::new(),
+            field_paths: Vec::new(),
             writes: 0,
         };
         bench.put(
@@ -158,7 +161,10 @@ impl Bench {
                 self.edit(&key.resource, &key.namespace, &key.name, &patch);
             }
             Op::Delete { key, .. } => self.remove(&key),
-            Op::Event(draft) => self.events.push((draft.reason.to_string(), draft.message)),
+            Op::Event(draft) => {
+                self.events.push((draft.reason.to_string(), draft.message));
+                self.field_paths.push(draft.field_path.to_string());
+            }
             other => panic!("agents do not write {other:?}"),
         }
     }
@@ -394,6 +400,28 @@ fn never_ready_stays_unready_and_says_why() {
     let pod = bench.get("bad").unwrap();
     assert_eq!(condition(&pod, "Ready")["reason"], "ContainersNotReady");
     assert!(bench.reasons().contains(&"Unhealthy"));
+}
+
+#[test]
+fn events_name_the_container_that_they_are_about() {
+    let mut bench = Bench::new();
+    let spec = json!({
+        "initContainers": [{"name": "setup", "image": "shop/setup:1"}],
+        "containers": [{"name": "app", "image": "shop/app:1"}],
+    });
+    bench.pod("web", &spec, &json!({}));
+    bench.run(60);
+    let started: Vec<&str> = bench
+        .reasons()
+        .into_iter()
+        .zip(&bench.field_paths)
+        .filter(|(reason, _)| *reason == "Started")
+        .map(|(_, path)| path.as_str())
+        .collect();
+    assert_eq!(
+        started,
+        ["spec.initContainers{setup}", "spec.containers{app}"]
+    );
 }
 
 #[test]

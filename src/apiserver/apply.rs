@@ -1,5 +1,7 @@
 //! Server-side apply: a configuration with an owner, merged into what is there.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::managed::{self, Author, Conflict};
@@ -7,7 +9,7 @@ use super::registry::ResourceType;
 use super::request::{Request, ResourceTarget};
 use super::status::{Details, Status};
 use super::write::{Done, Writing};
-use super::{Cause, create, decode, tree, update};
+use super::{Cause, create, decode, normalize, tree, update};
 use crate::k8s::schema::Schema;
 
 /// Creates the object or merges the configuration into it.
@@ -31,7 +33,7 @@ pub(super) fn request(
     {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
-    let config = decode::typed(
+    let config = decode::written(
         writing,
         resource_type,
         config,
@@ -55,6 +57,7 @@ pub(super) fn request(
         .map_err(|conflicts| refused(&conflicts))?;
     let mut object = merged;
     create::stamp_type(resource_type, &mut object);
+    normalize::fill(writing.registry, resource_type, &mut object);
     if let Ok(current) = current {
         return update::store(writing, resource_type, target, &current, object).map(Done::Updated);
     }
@@ -72,7 +75,7 @@ fn refused(conflicts: &[Conflict]) -> Status {
             Cause::of(
                 "FieldManagerConflict",
                 conflict.field.clone(),
-                format!("conflict with \"{}\"", conflict.manager),
+                format!("conflict with {}", conflict.manager),
             )
         })
         .collect();
@@ -80,23 +83,32 @@ fn refused(conflicts: &[Conflict]) -> Status {
         causes,
         ..Details::default()
     };
-    let plural = if conflicts.len() == 1 {
-        "conflict"
-    } else {
-        "conflicts"
-    };
-    let fields: Vec<String> = conflicts
-        .iter()
-        .map(|conflict| format!("conflict with \"{}\": {}", conflict.manager, conflict.field))
-        .collect();
-    let message = format!(
-        "Apply failed with {} {plural}: {}",
-        conflicts.len(),
-        fields.join(", ")
-    );
-    let mut status = Status::new(409, "Conflict", message);
+    let mut status = Status::new(409, "Conflict", conflict_message(conflicts));
     status.details = Some(Box::new(details));
     status
+}
+
+/// Source: `getConflictMessage` of `managedfields/internal/conflict.go`.
+fn conflict_message(conflicts: &[Conflict]) -> String {
+    if let [only] = conflicts {
+        return format!(
+            "Apply failed with 1 conflict: conflict with {}: {}",
+            only.manager, only.field
+        );
+    }
+    let mut by_manager: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for conflict in conflicts {
+        let fields = by_manager.entry(&conflict.manager).or_default();
+        fields.push(&conflict.field);
+    }
+    let mut message = format!("Apply failed with {} conflicts: ", conflicts.len());
+    let mut lines = Vec::new();
+    for (manager, fields) in by_manager {
+        lines.push(format!("conflicts with {manager}:"));
+        lines.extend(fields.into_iter().map(|field| format!("- {field}")));
+    }
+    message.push_str(&lines.join("\n"));
+    message
 }
 
 /// Keeps the books for a write that is no apply, once somebody has applied to the object: before
@@ -117,7 +129,7 @@ pub(super) fn record(
     let author = Author {
         manager: &writing.manager,
         api_version: &resource_type.api_version(),
-        subresource: "",
+        subresource: &writing.subresource,
         now: writing.now,
     };
     managed::record_update(old, object, resource_type.schema().unwrap_or(&any), author);
@@ -193,6 +205,49 @@ mod tests {
         assert_eq!(
             first["metadata"]["resourceVersion"],
             second["metadata"]["resourceVersion"]
+        );
+    }
+
+    #[test]
+    fn what_was_not_applied_is_neither_owned_nor_reset() {
+        let mut server = Server::new();
+        let deployment = "/apis/apps/v1/namespaces/default/deployments/web";
+        let config = |replicas: serde_json::Value| {
+            let mut config = json!({
+                "apiVersion": "apps/v1", "kind": "Deployment",
+                "metadata": {"name": "web"},
+                "spec": {
+                    "selector": {"matchLabels": {"app": "web"}},
+                    "template": {
+                        "metadata": {"labels": {"app": "web"}},
+                        "spec": {"containers": [{"name": "web", "image": "web"}]},
+                    },
+                },
+            });
+            json_patch::merge(&mut config, &json!({"spec": {"replicas": replicas}}));
+            config.to_string()
+        };
+        let mut send = |line: &str, content_type: &str, body: String| {
+            let response = server.send(line, content_type, body);
+            (response.status, response.value())
+        };
+        let apply = format!("PATCH {deployment}?fieldManager=ann");
+        let (code, created) = send(&apply, APPLY_PATCH, config(json!(null)));
+        assert_eq!((code, &created["spec"]["replicas"]), (201, &json!(1)));
+        let owned = &created["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+        assert!(owned["f:selector"].is_object() && owned["f:progressDeadlineSeconds"].is_null());
+
+        let scale = format!("PATCH {deployment}/scale?fieldManager=kubectl");
+        let merge = "application/merge-patch+json";
+        send(&scale, merge, json!({"spec": {"replicas": 5}}).to_string());
+        let (_, again) = send(&apply, APPLY_PATCH, config(json!(null)));
+        assert_eq!(again["spec"]["replicas"], 5);
+        let (code, refused) = send(&apply, APPLY_PATCH, config(json!(2)));
+        assert_eq!(code, 409);
+        assert_eq!(
+            refused["message"],
+            "Apply failed with 1 conflict: conflict with \"kubectl\" with subresource \"scale\" \
+             using apps/v1: .spec.replicas"
         );
     }
 }

@@ -46,7 +46,7 @@ fn of_target<'a>(verb: &'a str, target: &'a ResourceTarget) -> ResourceAccess<'a
     }
 }
 
-fn refusal(user: &User, verb: &str, target: &ResourceTarget) -> Status {
+pub(super) fn refusal(user: &User, verb: &str, target: &ResourceTarget) -> Status {
     let resource = if target.subresource.is_empty() {
         target.plural.to_string()
     } else {

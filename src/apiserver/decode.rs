@@ -29,8 +29,20 @@ pub(super) fn object(
     )
 }
 
-/// Prunes, checks types, and converts to the stored version.
+/// Prunes, checks types, converts to the stored version and fills in defaults.
 pub(super) fn typed(
+    writing: &mut Writing,
+    resource_type: &ResourceType,
+    tree: Value,
+    field_validation: &str,
+) -> Result<Value, Status> {
+    let mut tree = written(writing, resource_type, tree, field_validation)?;
+    normalize::fill(writing.registry, resource_type, &mut tree);
+    Ok(tree)
+}
+
+/// What the author wrote and nothing else: an applied configuration owns no defaults.
+pub(super) fn written(
     writing: &mut Writing,
     resource_type: &ResourceType,
     mut tree: Value,
@@ -40,7 +52,6 @@ pub(super) fn typed(
     let warnings = normalize::normalize(resource_type, &mut tree, strictness)?;
     writing.warnings.extend(warnings);
     convert::to_stored(resource_type, &mut tree);
-    normalize::fill(writing.registry, resource_type, &mut tree);
     Ok(tree)
 }
 

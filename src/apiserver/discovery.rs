@@ -10,6 +10,7 @@ use super::openapi;
 use super::registry::{Registry, ResourceType};
 use super::response::Response;
 use super::status::Status;
+use super::token;
 use crate::k8s::{Cluster, facts};
 
 pub(super) fn answer(
@@ -21,6 +22,11 @@ pub(super) fn answer(
     let segments: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let body = match segments.as_slice() {
         ["healthz" | "readyz" | "livez", ..] => return Ok(Response::text(200, "ok")),
+        [".well-known", "openid-configuration"] => openid_configuration(),
+        ["openid", "v1", "jwks"] => match &registry.token_key {
+            Some(key) => key.public_keys(),
+            None => return Err(Status::unknown_path()),
+        },
         ["version"] => version(),
         ["api"] if aggregated::is_asked(accept) => return Ok(aggregated::core(registry)),
         ["apis"] if aggregated::is_asked(accept) => return Ok(aggregated::groups(registry)),
@@ -33,17 +39,31 @@ pub(super) fn answer(
         ["api", "v1"] => resources(registry, "", "v1")?,
         ["apis", group, version] => resources(registry, group, version)?,
         ["apis", group] => one_group(registry, group)?,
-        ["openapi", "v2"] => return openapi::v2(registry, cluster, accept),
+        ["openapi", "v2"] => return Ok(openapi::v2(registry, cluster, accept)),
         ["openapi", "v3"] => openapi::v3_index(registry),
         ["openapi", "v3", "api", version] => openapi::v3(registry, cluster, "", version)?,
         ["openapi", "v3", "apis", group, version] => {
             openapi::v3(registry, cluster, group, version)?
         }
-        [] => json!({"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3",
-            "/readyz", "/version"]}),
+        [] => {
+            json!({"paths": ["/.well-known/openid-configuration", "/api", "/apis", "/healthz", "/livez", "/openapi/v2", "/openapi/v3",
+            "/openid/v1/jwks", "/readyz", "/version"]})
+        }
         _ => return Err(Status::unknown_path()),
     };
     Ok(Response::json(200, &body))
+}
+
+/// Where those who check service account tokens themselves find the keys. Source: `OpenID Connect
+/// Discovery 1.0` and `pkg/serviceaccount/openidmetadata.go`.
+fn openid_configuration() -> Value {
+    json!({
+        "issuer": token::ISSUER,
+        "jwks_uri": format!("{}/openid/v1/jwks", token::ISSUER),
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["EdDSA"],
+    })
 }
 
 fn version() -> Value {

@@ -78,6 +78,18 @@ fn last_seen(event: &Arc<Object>) -> Option<Timestamp> {
 }
 
 fn first(draft: &EventDraft, namespace: &str, name: &str, uid: &str, now: &Value) -> Value {
+    let mut regarding = json!({
+        "apiVersion": draft.api_version.as_str(),
+        "kind": draft.kind.as_str(),
+        "namespace": draft.regarding.namespace.as_str(),
+        "name": draft.regarding.name.as_str(),
+        "uid": draft.uid.0.as_str(),
+    });
+    if !draft.field_path.is_empty()
+        && let Some(map) = regarding.as_object_mut()
+    {
+        map.insert("fieldPath".into(), draft.field_path.as_str().into());
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Event",
@@ -87,13 +99,7 @@ fn first(draft: &EventDraft, namespace: &str, name: &str, uid: &str, now: &Value
             "uid": uid,
             "creationTimestamp": now,
         },
-        "involvedObject": {
-            "apiVersion": draft.api_version.as_str(),
-            "kind": draft.kind.as_str(),
-            "namespace": draft.regarding.namespace.as_str(),
-            "name": draft.regarding.name.as_str(),
-            "uid": draft.uid.0.as_str(),
-        },
+        "involvedObject": regarding,
         "type": match draft.severity {
             EventSeverity::Normal => "Normal",
             EventSeverity::Warning => "Warning",
@@ -136,6 +142,7 @@ fn fingerprint(draft: &EventDraft) -> u64 {
         draft.regarding.resource.plural.as_str(),
         draft.regarding.resource.group.as_str(),
         draft.uid.0.as_str(),
+        draft.field_path.as_str(),
         draft.reason.as_str(),
         draft.message.as_str(),
         draft.reporter.as_str(),

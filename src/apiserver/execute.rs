@@ -27,6 +27,7 @@ pub fn execute(
         now: context.now,
         ids: context.ids,
         manager: Name::new(author),
+        subresource: subresource_of(&op),
         dry_run: false,
         warnings: Vec::new(),
     };
@@ -35,6 +36,17 @@ pub fn execute(
         Err((Tolerates::Existing, status)) if status.reason == "AlreadyExists" => Ok(()),
         Err((Tolerates::Missing, status)) if status.is_not_found() => Ok(()),
         Err((_, status)) => Err(status),
+    }
+}
+
+fn subresource_of(op: &Op) -> Name {
+    let (Op::Update { subresource, .. } | Op::Patch { subresource, .. }) = op else {
+        return Name::default();
+    };
+    match subresource {
+        None => Name::default(),
+        Some(Subresource::Status) => Name::new_static("status"),
+        Some(Subresource::Scale) => Name::new_static("scale"),
     }
 }
 

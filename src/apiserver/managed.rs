@@ -9,6 +9,8 @@
 mod fields;
 mod merge;
 
+use std::fmt::Write as _;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -34,6 +36,20 @@ pub struct Manager {
     pub fields: FieldSet,
 }
 
+impl Manager {
+    /// Source: `printManager` of `managedfields/internal/conflict.go`.
+    fn shown(&self) -> String {
+        let mut text = format!("{:?}", self.name);
+        if !self.subresource.is_empty() {
+            let _ = write!(text, " with subresource {:?}", self.subresource);
+        }
+        if self.operation == Operation::Update {
+            let _ = write!(text, " using {}", self.api_version);
+        }
+        text
+    }
+}
+
 /// Who writes, through which version and subresource, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Author<'a> {
@@ -47,6 +63,7 @@ pub struct Author<'a> {
 /// A field that another manager owns with another value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Conflict {
+    /// As messages name it: `"kubectl" with subresource "scale" using apps/v1`.
     pub manager: String,
     /// `.spec.replicas`, `.spec.template.spec.containers[name="app"].image`.
     pub field: String,
@@ -98,7 +115,7 @@ pub fn apply(
             other.fields = other.fields.minus(&contested);
         } else {
             conflicts.extend(contested.paths().into_iter().map(|field| Conflict {
-                manager: other.name.clone(),
+                manager: other.shown(),
                 field,
             }));
         }

@@ -15,15 +15,15 @@ use crate::k8s::{Cluster, facts, resources};
 const DEFINITIONS: &str = "#/definitions/";
 const SCHEMAS: &str = "#/components/schemas/";
 
-/// The whole document in version 2. Only as JSON: kubectl asks for protobuf first, and goes on
-/// without.
-pub(super) fn v2(registry: &Registry, cluster: &Cluster, accept: &str) -> Result<Response, Status> {
-    if accept.contains("protobuf") && !accept.contains("json") {
-        return Err(Status::new(
-            406,
-            "NotAcceptable",
-            "only the following media types are accepted: application/json",
-        ));
+/// What Go clients get for `application/com.github.proto-openapi.spec.v2@v1.0+protobuf`: an `@` may
+/// stand in an `Accept` header and not in a content type, so upstream answers with a dot as well.
+const V2_PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
+/// The whole document in version 2: complete as JSON. In protobuf it has no types: kubectl reads it
+/// there only about kinds that version 3 does not know, to learn that nobody knows them.
+pub(super) fn v2(registry: &Registry, cluster: &Cluster, accept: &str) -> Response {
+    if accept.contains("spec.v2@v1.0+protobuf") {
+        return Response::bytes(200, V2_PROTOBUF, empty_v2());
     }
     let mut facts = facts::openapi_json();
     let mut definitions = take_map(&mut facts, "definitions");
@@ -41,7 +41,26 @@ pub(super) fn v2(registry: &Registry, cluster: &Cluster, accept: &str) -> Result
         "paths": paths,
         "definitions": definitions,
     });
-    Ok(Response::json(200, &body))
+    Response::json(200, &body)
+}
+
+/// `openapi.v2.Document` of gnostic with `swagger` (1), `info` (2: `title` 1, `version` 2) and empty
+/// `paths` (8).
+fn empty_v2() -> Vec<u8> {
+    let field = |number: u8, bytes: &[u8]| {
+        // All of these are shorter than 128 bytes: one byte says how long.
+        let mut message = vec![
+            number << 3 | 2,
+            u8::try_from(bytes.len()).unwrap_or_default(),
+        ];
+        message.extend_from_slice(bytes);
+        message
+    };
+    let info = [
+        field(1, b"Kubernetes"),
+        field(2, facts::GIT_VERSION.as_bytes()),
+    ];
+    [field(1, b"2.0"), field(2, &info.concat()), field(8, b"")].concat()
 }
 
 fn take_map(value: &mut Value, key: &str) -> Map<String, Value> {

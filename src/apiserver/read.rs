@@ -38,7 +38,7 @@ fn resource(
     now: Timestamp,
 ) -> Result<Response, Status> {
     if review::is_review(target) {
-        return review::answer(&snapshot.cluster, target, request);
+        return review::answer(registry, &snapshot.cluster, target, request, now);
     }
     let resource_type = registry.target(target).ok_or_else(Status::unknown_path)?;
     let presentation = presentation(&request.options, &request.accept, now)?;

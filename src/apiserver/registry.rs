@@ -7,12 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
+
 use crate::k8s::facts::{self, ApiResource, Column};
 use crate::k8s::schema::Schema;
 use crate::k8s::{Cluster, Name, Resource, Revision, resources};
 
-use super::request::ResourceTarget;
+use super::request::{ResourceTarget, User};
 use super::subresource::log::PodLog;
+use super::token::{Refused, TokenKey};
 use super::{custom, lab};
 
 /// One resource type in one version, as served.
@@ -92,6 +95,7 @@ pub struct Registry {
     /// The definitions that `custom` was made from.
     definitions: Arc<[(Name, Revision)]>,
     pub(super) pod_log: Option<PodLog>,
+    pub(super) token_key: Option<Arc<TokenKey>>,
 }
 
 impl Default for Registry {
@@ -101,6 +105,7 @@ impl Default for Registry {
             custom: Arc::default(),
             definitions: Arc::default(),
             pod_log: None,
+            token_key: None,
         }
     }
 }
@@ -118,6 +123,23 @@ impl Registry {
     pub fn with_pod_log(mut self, source: PodLog) -> Self {
         self.pod_log = Some(source);
         self
+    }
+
+    /// What service account tokens are signed and recognised with; without one there are none.
+    pub fn set_token_key(&mut self, key: Arc<TokenKey>) {
+        self.token_key = Some(key);
+    }
+
+    /// Whose bearer token this is.
+    pub fn authenticate(
+        &self,
+        token: &str,
+        cluster: &Cluster,
+        now: Timestamp,
+    ) -> Result<User, Refused> {
+        let key = self.token_key.as_ref().ok_or(Refused::Malformed)?;
+        key.authenticate(token, &[], cluster, now)
+            .map(|(user, _)| user)
     }
 
     /// Takes over changed custom resource definitions and says whether there were any. Cheap when

@@ -17,6 +17,8 @@ pub struct Request {
     pub accept: String,
     pub body: Bytes,
     pub user: User,
+    /// The `User-Agent` header as it came.
+    pub agent: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,6 +59,8 @@ pub struct User {
     pub name: Name,
     pub uid: Name,
     pub groups: Vec<Name>,
+    /// What else is known of the identity: which token, which pod.
+    pub extra: Vec<(Name, Vec<Name>)>,
 }
 
 /// The query parameters of all verbs together.
@@ -118,6 +122,7 @@ impl User {
                 Name::new_static("system:masters"),
                 Name::new_static("system:authenticated"),
             ],
+            ..Self::default()
         }
     }
 
@@ -155,6 +160,7 @@ impl Request {
             accept: String::new(),
             body: Bytes::new(),
             user: User::default(),
+            agent: String::new(),
         })
     }
 
@@ -168,6 +174,7 @@ impl Request {
             accept: String::new(),
             body: Bytes::new(),
             user,
+            agent: String::new(),
         }
     }
 

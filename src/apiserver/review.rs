@@ -1,14 +1,17 @@
 //! Reviews: questions about who may do what, asked as POSTs of objects that are not kept.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::authorize::asker;
 use super::decode;
 use super::rbac::{self, Access, Asker, ResourceAccess, Rule};
+use super::registry::Registry;
 use super::request::{Request, ResourceTarget, User, Verb};
 use super::response::Response;
 use super::status::Status;
+use super::token::Refused;
 use super::tree;
 use crate::k8s::{Cluster, Name};
 
@@ -29,9 +32,11 @@ pub(super) fn is_review(target: &ResourceTarget) -> bool {
 }
 
 pub(super) fn answer(
+    registry: &Registry,
     cluster: &Cluster,
     target: &ResourceTarget,
     request: &Request,
+    now: Timestamp,
 ) -> Result<Response, Status> {
     if request.verb != Verb::Create {
         return Err(Status::method_not_allowed());
@@ -57,13 +62,43 @@ pub(super) fn answer(
             let namespace = tree::text(&body, "/spec/namespace");
             rules(&rbac::rules_for(cluster, asker(user), namespace))
         }
-        // Identities come from client certificates; no bearer token is known here.
-        _ => json!({"authenticated": false, "error": "[invalid bearer token]"}),
+        _ => token(registry, cluster, &body, now)?,
     };
     if let Some(root) = body.as_object_mut() {
         root.insert("status".into(), status);
     }
     Ok(Response::json(201, &body))
+}
+
+/// Source: `pkg/registry/authentication/tokenreview/storage.go`.
+fn token(
+    registry: &Registry,
+    cluster: &Cluster,
+    body: &Value,
+    now: Timestamp,
+) -> Result<Value, Status> {
+    let token = tree::text(body, "/spec/token");
+    if token.is_empty() {
+        return Err(Status::bad_request(
+            "token is required for TokenReview in authentication",
+        ));
+    }
+    let audiences: Vec<String> = tree::entries(body, "/spec/audiences")
+        .iter()
+        .filter_map(|audience| audience.as_str().map(str::to_owned))
+        .collect();
+    let found = match &registry.token_key {
+        Some(key) => key.authenticate(token, &audiences, cluster, now),
+        None => Err(Refused::Malformed),
+    };
+    Ok(match found {
+        Ok((user, audiences)) => json!({
+            "authenticated": true,
+            "user": user_info(&user),
+            "audiences": audiences,
+        }),
+        Err(refused) => json!({"user": {}, "error": format!("[{refused}]")}),
+    })
 }
 
 fn user_info(user: &User) -> Value {
@@ -72,6 +107,13 @@ fn user_info(user: &User) -> Value {
         && let Some(map) = info.as_object_mut()
     {
         map.insert("uid".into(), user.uid.as_str().into());
+    }
+    if !user.extra.is_empty()
+        && let Some(map) = info.as_object_mut()
+    {
+        let extra = user.extra.iter();
+        let extra = extra.map(|(key, values)| (key.to_string(), json!(values)));
+        map.insert("extra".into(), extra.collect());
     }
     info
 }

@@ -33,7 +33,7 @@ pub(super) fn get(
     let object = read::find(resource_type, snapshot, target)?;
     match target.subresource.as_str() {
         "scale" => Ok(Response::json(200, &scale::of(resource_type, object))),
-        "log" => log::answer(registry, snapshot, object, request, now),
+        "log" => log::answer(registry, &snapshot.cluster, object, request, now),
         "status" | "approval" | "resize" | "ephemeralcontainers" => {
             let presentation = read::presentation(&request.options, &request.accept, now)?;
             let body = present::single(resource_type, object, &presentation);

@@ -29,6 +29,8 @@ pub(super) struct Writing<'a, 'c> {
     pub ids: &'c mut rng::Stream,
     /// Who owns the fields that this write changes.
     pub manager: Name,
+    /// Through which subresource it goes; empty: the object itself.
+    pub subresource: Name,
     pub dry_run: bool,
     pub warnings: Vec<String>,
 }
@@ -51,7 +53,8 @@ pub fn write(
         registry,
         now: context.now,
         ids: context.ids,
-        manager: Name::new(&request.options.field_manager),
+        manager: Name::new(manager_of(request)),
+        subresource: target.subresource.clone(),
         dry_run: request.options.dry_run,
         warnings: Vec::new(),
     };
@@ -62,6 +65,15 @@ pub fn write(
     outcome
         .unwrap_or_else(Response::from)
         .with_warnings(&writing.warnings)
+}
+
+/// The stated manager, or the program that asks. Source: `managerOrUserAgent` of
+/// `k8s.io/apiserver`.
+fn manager_of(request: &Request) -> &str {
+    if !request.options.field_manager.is_empty() {
+        return &request.options.field_manager;
+    }
+    request.agent.split('/').next().unwrap_or_default()
 }
 
 /// What a write led to.

@@ -144,6 +144,7 @@ impl Reporter<'_> {
             uid: self.object.uid.clone(),
             api_version: Name::new_static(self.kind.api_version),
             kind: Name::new_static(self.kind.name),
+            field_path: Name::default(),
             severity,
             reason: Name::new_static(reason),
             message,

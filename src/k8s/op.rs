@@ -90,6 +90,8 @@ pub struct EventDraft {
     /// `apiVersion` and `kind` of what it is about.
     pub api_version: Name,
     pub kind: Name,
+    /// The part it is about, `spec.containers{web}`; empty: the whole object.
+    pub field_path: Name,
     pub severity: EventSeverity,
     /// CamelCase: `Scheduled`, `FailedScheduling`, `SuccessfulCreate`.
     pub reason: Name,

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::agent::Agents;
+use crate::apiserver::token::TokenKey;
 use crate::apiserver::{self, Registry, Request, Response, Status, WriteContext};
 use crate::control;
 use crate::k8s::{Change, ChangeKind, Cluster, Object, Op, Revision, resources};
@@ -96,6 +97,11 @@ impl World {
         );
         world.absorb();
         world
+    }
+
+    /// What service account tokens are signed with; a cluster that nobody serves needs none.
+    pub fn set_token_key(&mut self, key: Arc<TokenKey>) {
+        Arc::make_mut(&mut self.registry).set_token_key(key);
     }
 
     /// Carries out a write at once; its consequences follow with the next steps.

@@ -162,6 +162,7 @@ impl Cycle {
             uid: self.uid.clone(),
             api_version: Name::new_static("v1"),
             kind: Name::new_static("Pod"),
+            field_path: Name::default(),
             severity,
             reason: Name::new_static(reason),
             message: String::new(),

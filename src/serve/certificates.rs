@@ -17,10 +17,14 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
 
+use crate::apiserver::token::{NoKey, TokenKey};
+
 use super::files;
 
 const CERTIFICATE_FILE: &str = "ca.crt";
 const KEY_FILE: &str = "ca.key";
+/// The key that service account tokens are signed with; kubeadm calls it the same.
+const TOKEN_KEY_FILE: &str = "sa.key";
 /// An embedded cluster has nobody who rotates its authority.
 const AUTHORITY_YEARS: i64 = 20;
 /// Issued at every start and with every kubeconfig.
@@ -68,8 +72,36 @@ pub enum CertificateError {
     Sign(#[from] rcgen::Error),
     #[error("the TLS settings were refused")]
     Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Token(#[from] NoKey),
     #[error("client certificates cannot be verified")]
     Verifier(#[from] rustls::server::VerifierBuilderError),
+}
+
+/// The key for service account tokens, kept in `folder` (`None`: nowhere); made on first use.
+pub fn token_key(folder: Option<&Path>) -> Result<TokenKey, CertificateError> {
+    let path = folder.map(|folder| folder.join(TOKEN_KEY_FILE));
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CertificateError::File { path, source }
+    };
+    let key = match &path {
+        Some(path) if path.exists() => {
+            let pem = std::fs::read_to_string(path).map_err(failed(path))?;
+            KeyPair::from_pem(&pem).map_err(|source| CertificateError::Damaged {
+                path: path.clone(),
+                source,
+            })?
+        }
+        _ => {
+            let key = KeyPair::generate_for(&rcgen::PKCS_ED25519)?;
+            if let Some(path) = &path {
+                files::write_private(path, key.serialize_pem().as_bytes()).map_err(failed(path))?;
+            }
+            key
+        }
+    };
+    Ok(TokenKey::parse(&key.serialize_der())?)
 }
 
 impl Authority {
@@ -281,6 +313,17 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_key_for_tokens_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = format!("{:?}", token_key(Some(folder.path())).unwrap());
+        assert_eq!(
+            format!("{:?}", token_key(Some(folder.path())).unwrap()),
+            first
+        );
+        assert_ne!(format!("{:?}", token_key(None).unwrap()), first);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Logs that are followed: what a pod says from now on, as it says it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -12,23 +13,27 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::{self, Request, Response, Status, Target, Verb};
 use crate::k8s::columns::PodColumns;
-use crate::k8s::{ObjectKey, Revision, resources};
+use crate::k8s::{ChangeKind, Object, ObjectKey, Revision, resources};
 use crate::plane::Published;
 use crate::stdx::clock;
 
 use super::driver::Driver;
 
 struct Follow {
-    /// The request for the whole log, whatever part was asked for at first.
+    /// The request for the whole log with its times, whatever part was asked for at first.
     whole: Request,
     pod: ObjectKey,
-    /// How much of the whole log was there already.
-    said: usize,
-    /// The pod as it was read last; its log changes only with it.
+    /// The whole log as it was last: lines with their times, which tell a container from its
+    /// successor.
+    said: String,
+    /// Whether the reader wants the times too.
+    timestamps: bool,
+    /// The snapshot that was read last.
     seen: Revision,
     published: Receiver<Arc<Published>>,
     stopped: CancellationToken,
-    first: Option<Bytes>,
+    waiting: VecDeque<Bytes>,
+    over: bool,
 }
 
 /// Whether this asks for a log that goes on.
@@ -51,24 +56,43 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
         return Err(Status::unknown_path().into());
     };
     let pod = ObjectKey::new(resources::PODS, &target.namespace, &target.name);
+    let Some(object) = present.snapshot.cluster.get(&pod) else {
+        return Err(read(&present, request));
+    };
+    let is_over = object.pod().is_some_and(PodColumns::is_finished);
     let first = read(&present, request);
     if !first.is_success() {
         return Err(first);
     }
     let mut whole = request.clone();
-    let parts = ["tailLines", "sinceSeconds", "sinceTime", "limitBytes"];
+    let parts = [
+        "tailLines",
+        "sinceSeconds",
+        "sinceTime",
+        "limitBytes",
+        "timestamps",
+    ];
     whole
         .options
         .other
         .retain(|(name, _)| !parts.contains(&name.as_str()));
+    whole
+        .options
+        .other
+        .push(("timestamps".into(), "true".into()));
     let follow = Follow {
-        said: read(&present, &whole).body.len(),
+        said: text_of(&read(&present, &whole)),
+        timestamps: matches!(
+            request.options.other("timestamps"),
+            Some("true" | "1" | "True")
+        ),
         whole,
         pod,
-        seen: Revision::default(),
+        seen: present.snapshot.revision(),
         published,
         stopped: driver.stopped().clone(),
-        first: Some(first.body),
+        waiting: VecDeque::from([first.body]),
+        over: is_over,
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
         let chunk = follow.next_chunk().await?;
@@ -84,29 +108,31 @@ fn read(present: &Published, request: &Request) -> Response {
     apiserver::read(&present.registry, &present.snapshot, request, clock::now())
 }
 
+fn text_of(log: &Response) -> String {
+    String::from_utf8_lossy(&log.body).into_owned()
+}
+
+/// The lines of `now` that were not said before.
+fn fresh(said: &str, now: &str, timestamps: bool) -> String {
+    let mut fresh = String::new();
+    for line in now.lines() {
+        if said.lines().any(|known| known == line) {
+            continue;
+        }
+        let bare = line.split_once(' ').map_or(line, |(_time, text)| text);
+        fresh.push_str(if timestamps { line } else { bare });
+        fresh.push('\n');
+    }
+    fresh
+}
+
 impl Follow {
     async fn next_chunk(&mut self) -> Option<Bytes> {
-        if let Some(first) = self.first.take() {
-            return Some(first);
-        }
         loop {
-            let present = Arc::clone(&self.published.borrow_and_update());
-            let pod = present.snapshot.cluster.get(&self.pod)?;
-            if pod.revision != self.seen {
-                self.seen = pod.revision;
-                let log = read(&present, &self.whole);
-                if !log.is_success() {
-                    return None;
-                }
-                // A container that began anew has a shorter log: all of it is new.
-                let length = log.body.len();
-                let known = if length < self.said { 0 } else { self.said };
-                self.said = length;
-                if length > known {
-                    return Some(log.body.slice(known..));
-                }
+            if let Some(chunk) = self.waiting.pop_front() {
+                return Some(chunk);
             }
-            if pod.pod().is_some_and(PodColumns::is_finished) {
+            if self.over {
                 return None;
             }
             tokio::select! {
@@ -114,6 +140,65 @@ impl Follow {
                 () = self.stopped.cancelled() => return None,
                 changed = self.published.changed() => changed.ok()?,
             }
+            self.look();
         }
+    }
+
+    /// Reads every state that the pod has had since the last look: it may have ended and be gone
+    /// in one snapshot, and its last words count.
+    fn look(&mut self) {
+        let present = Arc::clone(&self.published.borrow_and_update());
+        let since = std::mem::replace(&mut self.seen, present.snapshot.revision());
+        let Ok(changes) = present.snapshot.changes_after(&resources::PODS, since) else {
+            self.catch_up(&present);
+            return;
+        };
+        let pod = self.pod.clone();
+        for change in changes.filter(|change| change.object.key == pod) {
+            self.read_state(&present, &change.object);
+            self.over |= change.kind == ChangeKind::Deleted;
+            if self.over {
+                return;
+            }
+        }
+    }
+
+    /// More has happened than the watch log holds: what is there now has to do.
+    fn catch_up(&mut self, present: &Published) {
+        match present.snapshot.cluster.get(&self.pod) {
+            Some(pod) => self.read_state(present, pod),
+            None => self.over = true,
+        }
+    }
+
+    fn read_state(&mut self, present: &Published, pod: &Object) {
+        let Published { snapshot, registry } = present;
+        let log = apiserver::pod_log(registry, &snapshot.cluster, pod, &self.whole, clock::now());
+        // A container that waits for its restart has nothing new to say.
+        if log.is_success() {
+            let now = text_of(&log);
+            let fresh = fresh(&self.said, &now, self.timestamps);
+            if !fresh.is_empty() {
+                self.waiting.push_back(fresh.into());
+            }
+            self.said = now;
+        }
+        self.over |= pod.pod().is_some_and(PodColumns::is_finished);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_new_is_said_and_a_successor_says_everything() {
+        let first = "1 simulated\n1 started\n2 ready\n";
+        let ended = "1 simulated\n1 started\n3 terminated\n";
+        let next = "9 simulated\n9 started\n";
+        assert_eq!(fresh(first, first, false), "");
+        assert_eq!(fresh(first, ended, false), "terminated\n");
+        assert_eq!(fresh(ended, next, false), "simulated\nstarted\n");
+        assert_eq!(fresh(first, ended, true), "3 terminated\n");
     }
 }

@@ -3,18 +3,19 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::apiserver::request::{ResourceTarget, Verb};
+use crate::apiserver::request::{ResourceTarget, Target, Verb};
 use crate::apiserver::{Request, Response};
 use crate::plane::World;
 use crate::stdx::clock;
 
-use super::certificates::{Authority, CertificateError};
+use super::certificates::{self, Authority, CertificateError};
 use super::driver::{Driver, DriverError};
 use super::holder::{self, Holder};
 use super::journal::{Journal, JournalError, Restored};
@@ -44,7 +45,7 @@ pub struct Host {
     options: HostOptions,
     driver: Driver,
     task: JoinHandle<Result<(), DriverError>>,
-    authority: Option<Authority>,
+    authority: Authority,
     address: Option<SocketAddr>,
     stop: CancellationToken,
 }
@@ -116,14 +117,21 @@ impl Host {
             ),
             None => None,
         };
-        let (world, journal) = open_world(&options).await?;
+        let (mut world, journal) = open_world(&options).await?;
+        let authority = match &options.folder {
+            Some(folder) => Authority::open(folder, clock::now())?,
+            None => Authority::in_memory(clock::now())?,
+        };
+        let token_key = certificates::token_key(options.folder.as_deref())?;
+        world.set_token_key(Arc::new(token_key));
+        publish_authority(&mut world, &authority)?;
         let stop = CancellationToken::new();
         let (driver, task) = Driver::start(world, journal, stop.clone());
         let mut host = Self {
             options,
             driver,
             task,
-            authority: None,
+            authority,
             address: None,
             stop,
         };
@@ -135,20 +143,16 @@ impl Host {
     }
 
     fn serve_tls(&mut self, tcp: TcpListener) -> Result<(), HostError> {
-        let now = clock::now();
-        let authority = match &self.options.folder {
-            Some(folder) => Authority::open(folder, now)?,
-            None => Authority::in_memory(now)?,
-        };
         let address = tcp.local_addr().map_err(|source| HostError::Listen {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
             source,
         })?;
         let host_name = host_name();
-        let config = authority.server(address.ip(), host_name.as_deref(), now)?;
+        let config = self
+            .authority
+            .server(address.ip(), host_name.as_deref(), clock::now())?;
         tokio::spawn(listener::serve_tls(tcp, config, self.driver.clone()));
         self.address = Some(address);
-        self.authority = Some(authority);
         Ok(())
     }
 
@@ -195,15 +199,17 @@ impl Host {
 
     /// A kubeconfig for the administrator, with a certificate made for it; needs TLS.
     pub fn kubeconfig(&self) -> Result<Option<Value>, HostError> {
-        let (Some(authority), Some(server)) = (&self.authority, self.server_url()) else {
+        let Some(server) = self.server_url() else {
             return Ok(None);
         };
-        let credentials = authority.client("admin", &[identity::MASTERS], clock::now())?;
+        let credentials = self
+            .authority
+            .client("admin", &[identity::MASTERS], clock::now())?;
         let cluster = &self.options.cluster;
         Ok(Some(kubeconfig::document(
             cluster,
             &server,
-            authority.certificate_pem(),
+            self.authority.certificate_pem(),
             &credentials,
         )))
     }
@@ -286,6 +292,36 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
         World::restore(objects, revision, seed_of_this_start(), clock::now())
     };
     Ok((world, Some(journal)))
+}
+
+/// Puts the authority's certificate where controllers copy it from into every namespace; nothing
+/// is written when it is there already.
+fn publish_authority(world: &mut World, authority: &Authority) -> Result<(), HostError> {
+    let namespace = "kube-system";
+    let name = "kube-root-ca.crt";
+    let bundle = json!({
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": name},
+        "data": {"ca.crt": authority.certificate_pem()},
+    });
+    let target = ResourceTarget {
+        namespace: namespace.into(),
+        name: name.into(),
+        ..Target::resource("", "v1", "configmaps")
+    };
+    let mut request = Request::internal(Verb::Patch, target, identity::administrator())
+        .with_body("application/apply-patch+yaml", bundle.to_string());
+    "bayplan".clone_into(&mut request.options.field_manager);
+    request.options.force = true;
+    let response = world.handle(&request, clock::now());
+    if response.is_success() {
+        return Ok(());
+    }
+    Err(HostError::Seed {
+        object: format!("ConfigMap `{namespace}/{name}`"),
+        message: message_of(&response),
+    })
 }
 
 /// Creates the objects that a new cluster begins with. They become durable together, with the

@@ -20,9 +20,6 @@ use super::{compression, follow, identity, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
-/// What may be asked without saying who one is.
-const PUBLIC_PATHS: &[&str] = &["/healthz", "/livez", "/readyz", "/version"];
-
 /// Who a connection belongs to; `None` showed no certificate.
 #[derive(Clone, Debug)]
 pub struct Peer(pub Option<User>);
@@ -41,7 +38,7 @@ async fn answer(
     request: http::Request<Body>,
 ) -> HttpResponse {
     let (parts, body) = request.into_parts();
-    let outcome = match understand(&parts, &peer, body).await {
+    let outcome = match understand(&driver, &parts, &peer, body).await {
         Ok(request) => respond(&driver, request).await,
         Err(status) => Err(status),
     };
@@ -57,17 +54,17 @@ enum Answer {
     Stream(HttpResponse),
 }
 
-async fn understand(parts: &request::Parts, peer: &Peer, body: Body) -> Result<Request, Status> {
+async fn understand(
+    driver: &Driver,
+    parts: &request::Parts,
+    peer: &Peer,
+    body: Body,
+) -> Result<Request, Status> {
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or_default();
     let mut request = Request::parse(parts.method.as_str(), path, query)?;
-    request.user = match &peer.0 {
-        Some(user) => user.clone(),
-        // No tokens are given out yet, so one that is shown is wrong.
-        None if parts.headers.contains_key(header::AUTHORIZATION) => return Err(unauthorized()),
-        None if is_public(path) => identity::anonymous(),
-        None => return Err(unauthorized()),
-    };
+    request.user = identity::of_request(&driver.published(), peer.0.as_ref(), &parts.headers)?;
+    request.agent = text(&parts.headers, header::USER_AGENT);
     request.content_type = media_type(&parts.headers);
     request.accept = text(&parts.headers, header::ACCEPT);
     request.body = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_error| {
@@ -100,19 +97,8 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
     Ok(Answer::Whole(response))
 }
 
-fn unauthorized() -> Status {
-    Status::new(401, "Unauthorized", "Unauthorized")
-}
-
 fn stopped() -> Status {
     Status::new(503, "ServiceUnavailable", Stopped.to_string())
-}
-
-fn is_public(path: &str) -> bool {
-    PUBLIC_PATHS.iter().any(|public| {
-        path.strip_prefix(public)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> String {

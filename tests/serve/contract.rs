@@ -116,13 +116,63 @@ async fn nobody_is_let_in_without_a_certificate() {
     let get = |path: &str| Request::get(path).body(Vec::new()).unwrap();
     assert_eq!(stranger.request_text(get("/readyz")).await.unwrap(), "ok");
     let refused = stranger.request_text(get("/api/v1/nodes")).await;
-    assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 401));
+    assert!(
+        matches!(refused, Err(kube::Error::Api(status)) if status.code == 403
+        && status.message.contains("User \"system:anonymous\" cannot list resource \"nodes\""))
+    );
 
     // A token that nobody gave out opens nothing either, not even what is public.
     config.auth_info.token = Some("invented".to_owned().into());
     let liar = kube::Client::try_from(config).unwrap();
     let refused = liar.request_text(get("/readyz")).await;
     assert!(matches!(refused, Err(kube::Error::Api(status)) if status.code == 401));
+    host.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_account_token_opens_what_its_roles_allow() {
+    install_tls();
+    let host = Host::open(options(None, true)).await.unwrap();
+    let admin = bayplan::connect::in_process(&host, Access::ReadWrite);
+    let send = |method: &str, path: &str, body: Value| {
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("content-type", "application/json");
+        request.body(body.to_string().into_bytes()).unwrap()
+    };
+    for (path, body) in [
+        (
+            "/api/v1/namespaces/default/serviceaccounts",
+            json!({"metadata": {"name": "reader"}}),
+        ),
+        (
+            "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            json!({
+                "metadata": {"name": "reader"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+                "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": "default"}],
+            }),
+        ),
+    ] {
+        admin
+            .request::<Value>(send("POST", path, body))
+            .await
+            .unwrap();
+    }
+    let path = "/api/v1/namespaces/default/serviceaccounts/reader/token";
+    let issued: Value = admin.request(send("POST", path, json!({}))).await.unwrap();
+    let token = issued["status"]["token"].as_str().unwrap().to_owned();
+
+    let mut config = kube::Config::new(host.server_url().unwrap().parse().unwrap());
+    config.accept_invalid_certs = true;
+    config.auth_info.token = Some(token.into());
+    let reader = kube::Client::try_from(config).unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(reader, "default");
+    maps.list(&ListParams::default()).await.unwrap();
+    let refused = maps.create(&PostParams::default(), &config_map("no")).await;
+    assert!(
+        matches!(refused, Err(kube::Error::Api(status)) if status.code == 403
+        && status.message.contains("User \"system:serviceaccount:default:reader\" cannot create"))
+    );
     host.stop().await.unwrap();
 }
 

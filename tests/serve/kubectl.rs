@@ -154,11 +154,11 @@ fn kubectl_runs_the_online_boutique() {
 
     kubectl.ok("delete deployment frontend cartservice");
     kubectl.ok("wait --for=delete pod -l app=frontend --timeout=60s");
-    // Following ends with the pod.
+    // Following ends with the pod, after its last line.
     let output = followed.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(
-        output.status.success() && text.contains("is simulated"),
+        output.status.success() && text.ends_with("terminated: Completed, exit code 0\n"),
         "{text}"
     );
     let missing = kubectl.run(&["get", "deployment", "frontend"]).unwrap_err();

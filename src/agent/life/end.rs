@@ -135,7 +135,7 @@ impl Visit<'_> {
         } else {
             "Readiness probe failed: command timed out"
         };
-        self.warning("Unhealthy", message.to_owned());
+        self.warning_of(slot, "Unhealthy", message.to_owned());
         let next = (at + UNHEALTHY_INTERVAL).max(self.now + SignedDuration::from_secs(1));
         self.life.unhealthy_at.insert(name, next);
     }

@@ -177,7 +177,8 @@ impl Visit<'_> {
                 format!("back-off {wait} restarting failed container={container} pod={name}"),
             );
         }
-        self.warning(
+        self.warning_of(
+            slot,
             "BackOff",
             format!("Back-off restarting failed container {container} in pod {name}"),
         );
@@ -217,14 +218,15 @@ impl Visit<'_> {
             (Stage::Creating, at + wait)
         };
         if stage == Stage::Creating {
-            self.normal(
+            self.normal_of(
+                slot,
                 "Pulled",
                 format!(
                     "Container image \"{image}\" already present on machine and can be accessed by the pod"
                 ),
             );
         } else {
-            self.normal("Pulling", format!("Pulling image \"{image}\""));
+            self.normal_of(slot, "Pulling", format!("Pulling image \"{image}\""));
         }
         self.life.starting = Some(Starting {
             slot,
@@ -246,7 +248,8 @@ impl Visit<'_> {
                 let took = go_duration(at.duration_since(starting.began));
                 let image = &container.image;
                 let bytes = image_bytes(image);
-                self.normal(
+                self.normal_of(
+                    starting.slot,
                     "Pulled",
                     format!(
                         "Successfully pulled image \"{image}\" in {took} ({took} including waiting). Image size: {bytes} bytes."
@@ -295,8 +298,8 @@ impl Visit<'_> {
         status.ready = !waits && !is_regular_init;
         status.image_id = image_id;
         status.container_id = container_id(seed, &uid.0, container, status.restart_count);
-        self.normal("Created", "Container created".to_owned());
-        self.normal("Started", "Container started".to_owned());
+        self.normal_of(slot, "Created", "Container created".to_owned());
+        self.normal_of(slot, "Started", "Container started".to_owned());
     }
 
     fn refuse_pull(&mut self, slot: usize, container: &Container, at: Timestamp) {
@@ -313,11 +316,12 @@ impl Visit<'_> {
             .refused
             .insert(container.name.clone(), (attempts, retry_at));
         self.life.free_at = at;
-        self.warning(
+        self.warning_of(
+            slot,
             "Failed",
             format!("Failed to pull image \"{image}\": {error}"),
         );
-        self.warning("Failed", "Error: ErrImagePull".to_owned());
+        self.warning_of(slot, "Failed", "Error: ErrImagePull".to_owned());
         if let Some(status) = self.pod.status.container_mut(slot) {
             status.state = State::waiting("ErrImagePull", error);
         }
@@ -332,8 +336,8 @@ impl Visit<'_> {
             let detail = format!("{message}: ErrImagePull: {}", refusal(&image));
             status.state = State::waiting("ImagePullBackOff", detail);
         }
-        self.normal("BackOff", message);
-        self.warning("Failed", "Error: ImagePullBackOff".to_owned());
+        self.normal_of(slot, "BackOff", message);
+        self.warning_of(slot, "Failed", "Error: ImagePullBackOff".to_owned());
     }
 
     /// Notes how long an instance ran, for the next back-off.

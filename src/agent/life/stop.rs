@@ -76,10 +76,10 @@ impl Visit<'_> {
             let hook = SignedDuration::from_secs(container.pre_stop_seconds().clamp(0, 86_400));
             let stop = self.draw(&format!("{}/stop", container.name), delay::STOP);
             longest = longest.max(hook + stop);
-            names.push(container.name.clone());
+            names.push((slot, container.name.clone()));
         }
-        for name in names {
-            self.normal("Killing", format!("Stopping container {name}"));
+        for (slot, name) in names {
+            self.normal_of(slot, "Killing", format!("Stopping container {name}"));
         }
         self.life.starting = None;
         self.life.stopping = Some(Stopping {
@@ -136,7 +136,8 @@ impl Visit<'_> {
         for slot in (0..inits).rev() {
             if self.is_running(slot) {
                 let name = self.pod.spec.container(slot).map(|it| it.name.clone());
-                self.normal(
+                self.normal_of(
+                    slot,
                     "Killing",
                     format!("Stopping container {}", name.unwrap_or_default()),
                 );

@@ -40,7 +40,7 @@ fn a_field_of_another_manager_is_a_conflict_unless_forced() {
     .unwrap();
     let refused = apply(&live, &with_replicas(5), deployment(), author("bob"), false).unwrap_err();
     let expected = Conflict {
-        manager: "ann".into(),
+        manager: "\"ann\"".into(),
         field: ".spec.replicas".into(),
     };
     assert_eq!(refused, vec![expected]);

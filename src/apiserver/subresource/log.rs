@@ -9,7 +9,6 @@ use super::super::response::Response;
 use super::super::status::Status;
 use crate::k8s::columns::{ContainerRole, ContainerState, PodColumns};
 use crate::k8s::{Cluster, Object};
-use crate::store::Snapshot;
 
 /// Answers log requests: a function over the pod, set by who runs the node agents.
 pub type PodLog = fn(&Cluster, &Object, &LogQuery, Timestamp) -> Result<String, Status>;
@@ -49,9 +48,20 @@ impl LogQuery {
     }
 }
 
+/// The log of a pod in a state that it has or had, for who follows it.
+pub fn pod_log(
+    registry: &Registry,
+    cluster: &Cluster,
+    pod: &Object,
+    request: &Request,
+    now: Timestamp,
+) -> Response {
+    answer(registry, cluster, pod, request, now).unwrap_or_else(Response::from)
+}
+
 pub(super) fn answer(
     registry: &Registry,
-    snapshot: &Snapshot,
+    cluster: &Cluster,
     pod: &Object,
     request: &Request,
     now: Timestamp,
@@ -65,7 +75,7 @@ pub(super) fn answer(
             pod.name()
         )));
     };
-    source(&snapshot.cluster, pod, &query, now).map(|text| Response::text(200, text))
+    source(cluster, pod, &query, now).map(|text| Response::text(200, text))
 }
 
 fn choose(pod: &Object, columns: &PodColumns, wanted: &str) -> Result<String, Status> {
