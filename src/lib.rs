@@ -2,7 +2,8 @@
 //! control plane.
 //!
 //! In reading order: [`k8s`] says what objects mean; [`store`], [`apiserver`], [`sched`],
-//! [`control`] and [`agent`] are the parts of a control plane as plain values and functions;
+//! [`control`] and [`agent`] are the parts of a control plane as plain values and functions
+//! ([`packing`] holds the optimisers that know numbers only);
 //! [`plane`] joins them into one state machine; [`serve`] and [`connect`] give it a network face;
 //! [`tui`] is the console. `ARCHITECTURE.md` has the picture and who may import whom.
 
@@ -13,6 +14,7 @@ pub mod k8s;
 pub mod agent;
 pub mod apiserver;
 pub mod control;
+pub mod packing;
 pub mod sched;
 pub mod store;
 pub mod topology;
