@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use bayplan::config::fleet::Fleet;
 use bayplan::config::paths::Paths;
 use bayplan::connect::{self, Access};
-use bayplan::serve::{Host, HostOptions};
+use bayplan::serve::{Host, HostOptions, Seed};
 use bayplan::stdx::clock;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn prepare(root: &Path, nodes: usize, pods: usize) {
             folder: Some(Paths::below(root).data.join("clusters/default")),
             command: "bench".into(),
             listen: None,
-            seed,
+            seed: Seed::Objects(seed),
         })
         .await
         .unwrap();

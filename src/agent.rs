@@ -273,8 +273,8 @@ impl Agents {
             return;
         };
         ops.push(machine.lease(cluster, name, now));
-        self.wakes
-            .set(Wake::Lease(name.clone()), now + machine::LEASE_INTERVAL);
+        let next = machine::whole_second(now + machine::LEASE_INTERVAL);
+        self.wakes.set(Wake::Lease(name.clone()), next);
     }
 
     fn post_status(&mut self, cluster: &Cluster, name: &Name, now: Timestamp, ops: &mut Vec<Op>) {

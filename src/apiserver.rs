@@ -56,6 +56,7 @@ mod contract;
 pub use authorize::authorize;
 pub use execute::execute;
 pub use impersonate::{Impersonation, impersonate};
+pub use list::continued_at;
 pub use read::read;
 pub use registry::{Registry, ResourceType};
 pub use request::{Options, Request, ResourceTarget, Target, User, Verb};

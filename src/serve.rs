@@ -19,7 +19,8 @@ mod host;
 mod http;
 mod identity;
 mod listener;
+mod pages;
 mod watch;
 
 pub use driver::{Driver, DriverError};
-pub use host::{Connector, Host, HostError, HostOptions};
+pub use host::{Connector, Host, HostError, HostOptions, Seed};

@@ -13,6 +13,7 @@ mod requests;
 mod workload;
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -186,11 +187,11 @@ impl Simulation {
     fn restart(&mut self) {
         self.lives += 1;
         let cluster = self.world.cluster();
-        let objects: Vec<Object> = cluster
+        let objects: Vec<Arc<Object>> = cluster
             .resources()
             .flat_map(|resource| cluster.list(resource))
             .filter(|object| object.key.resource != resources::LEASES)
-            .map(|object| Object::clone(object))
+            .cloned()
             .collect();
         let revision = Revision(cluster.revision().0 + 1_000);
         let seed = self.seed ^ (self.lives << 32);

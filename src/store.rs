@@ -357,6 +357,29 @@ mod tests {
     }
 
     #[test]
+    fn a_log_of_large_objects_is_short() {
+        let mut store = Store::default();
+        let text = "x".repeat(1 << 20);
+        for _ in 0..64 {
+            let object =
+                json!({"metadata": {"name": "large", "namespace": "shop"}, "data": {"text": text}});
+            let resource = resources::CONFIG_MAPS;
+            let expect = Expect::Anything;
+            store
+                .commit(Write::Put {
+                    resource,
+                    object,
+                    expect,
+                })
+                .unwrap();
+        }
+        let snapshot = store.snapshot();
+        let kept = |revision| snapshot.changes_after(&resources::CONFIG_MAPS, Revision(revision));
+        assert!(kept(32).is_err());
+        assert_eq!(kept(34).unwrap().count(), 30);
+    }
+
+    #[test]
     fn a_restored_store_continues_above_everything_handed_out() {
         let mut store = Store::default();
         let change = put(&mut store, "web", Expect::Absent).unwrap();

@@ -75,8 +75,8 @@ impl Machine {
             addresses: Addresses::default(),
             taken: BTreeSet::new(),
             up_at: now + draw(seed, &format!("{name}/register"), delay::REGISTER),
-            first_lease_at: now + spread("lease", 9_999),
-            heartbeat_at: now + spread("heartbeat", 299_999),
+            first_lease_at: whole_second(now + spread("lease", 9_999)),
+            heartbeat_at: whole_second(now + spread("heartbeat", 299_999)),
             posted_at: None,
             boots: 0,
             images: images
@@ -193,7 +193,7 @@ impl Machine {
         self.posted_at = Some(now);
         // A pull that is still running will be reported when it has ended.
         self.images_changed = self.images.values().any(|at| *at > now);
-        self.heartbeat_at = now + HEARTBEAT;
+        self.heartbeat_at = whole_second(now + HEARTBEAT);
     }
 
     /// What the kubelet says about itself, where nobody has said it yet.
@@ -366,6 +366,12 @@ fn image_names(images: &Value) -> Vec<Name> {
         .filter_map(|entry| entry.pointer("/names/0").and_then(Value::as_str))
         .map(Name::new)
         .collect()
+}
+
+/// What machines do regularly they do at whole seconds: the control plane then takes in a fleet's
+/// renewals in one round a second rather than in as many rounds as there are machines.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// `metav1.Time`: whole seconds.

@@ -198,10 +198,89 @@ fn lists_are_paged_consistently() {
         rest["metadata"]["resourceVersion"],
         first["metadata"]["resourceVersion"]
     );
+    assert_eq!(rest["metadata"].get("remainingItemCount"), None);
     let (_, now) = server.get(CONFIG_MAPS);
     assert_eq!(names(&now), ["a", "b", "bb", "d"]);
     let (code, status) = server.get(&format!("{CONFIG_MAPS}?fieldSelector=spec.x=1"));
     assert_eq!(code, 400, "{status}");
+}
+
+#[test]
+fn pages_count_what_remains() {
+    let mut server = Server::new();
+    for index in 0..7 {
+        server.ok(
+            &format!("POST {CONFIG_MAPS}"),
+            &config_map(&format!("m{index}")),
+        );
+    }
+    for url in [CONFIG_MAPS, "/api/v1/configmaps"] {
+        let (_, whole) = server.get(url);
+        let total = whole["items"].as_array().unwrap().len();
+        let (mut seen, mut token) = (0, String::new());
+        loop {
+            let (code, page) = server.get(&format!("{url}?limit=3&continue={token}"));
+            assert_eq!(code, 200, "{page}");
+            seen += page["items"].as_array().unwrap().len();
+            let remaining = page["metadata"]["remainingItemCount"].as_u64();
+            let more = page["metadata"]["continue"].as_str();
+            assert_eq!(remaining.is_some(), more.is_some());
+            let Some(more) = more else { break };
+            assert_eq!(remaining, Some((total - seen) as u64));
+            token = more.to_owned();
+        }
+        assert_eq!(seen, total, "{url}");
+    }
+    let (_, some) = server.get(&format!("{CONFIG_MAPS}?limit=1&labelSelector=a!=b"));
+    assert!(some["metadata"]["continue"].is_string());
+    assert_eq!(some["metadata"].get("remainingItemCount"), None);
+}
+
+#[test]
+fn list_continued_too_late_may_go_on_inconsistently() {
+    let mut server = Server::new();
+    for name in ["a", "b", "c"] {
+        server.ok(&format!("POST {CONFIG_MAPS}"), &config_map(name));
+    }
+    let (_, first) = server.get(&format!("{CONFIG_MAPS}?limit=1"));
+    let kept = server.store.snapshot();
+    server.ok(&format!("DELETE {CONFIG_MAPS}/b"), &Value::Null);
+    // The log of changes is bounded; large objects push the deletion out of it.
+    let text = "x".repeat(1 << 20);
+    for _ in 0..64 {
+        let object =
+            json!({"metadata": {"name": "z", "namespace": "default"}, "data": {"t": text}});
+        let write = crate::store::Write::Put {
+            resource: crate::k8s::resources::CONFIG_MAPS,
+            object,
+            expect: crate::store::Expect::Anything,
+        };
+        server.store.commit(write).unwrap();
+    }
+    let next =
+        |token: &Value| format!("{CONFIG_MAPS}?limit=1&continue={}", token.as_str().unwrap());
+    let url = next(&first["metadata"]["continue"]);
+    let (code, status) = server.get(&url);
+    assert_eq!((code, &status["reason"]), (410, &json!("Expired")));
+    assert_eq!(
+        status["message"],
+        "The provided continue parameter is too old to display a consistent list result. You can \
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list."
+    );
+    let (code, rest) = server.get(&next(&status["metadata"]["continue"]));
+    assert_eq!(code, 200, "{rest}");
+    assert_eq!(rest["items"][0]["metadata"]["name"], "c", "`b` is gone now");
+    assert_eq!(rest["metadata"]["remainingItemCount"], 1);
+    // The snapshot of the first page still has everything.
+    let (path, query) = url.split_once('?').unwrap();
+    let request = Request::parse("GET", path, query).unwrap();
+    assert_eq!(continued_at(&request), Some(kept.revision()));
+    let page = read(&server.registry, &kept, &request, server.now).value();
+    assert_eq!(page["items"][0]["metadata"]["name"], "b");
+    assert_eq!(page["metadata"]["remainingItemCount"], 1);
 }
 
 fn watch(server: &Server, url: &str) -> watch::Cursor {

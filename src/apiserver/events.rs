@@ -48,7 +48,7 @@ pub fn sweep(store: &mut Store, now: Timestamp) -> usize {
         .cluster()
         .list(&resources::EVENTS)
         .filter(|event| {
-            last_seen(event).is_some_and(|seen| now.duration_since(seen) > TIME_TO_LIVE)
+            last_seen(event, now).is_some_and(|seen| now.duration_since(seen) > TIME_TO_LIVE)
         })
         .map(|event| event.key.clone())
         .collect();
@@ -62,7 +62,7 @@ pub fn sweep(store: &mut Store, now: Timestamp) -> usize {
     count
 }
 
-fn last_seen(event: &Arc<Object>) -> Option<Timestamp> {
+fn last_seen(event: &Arc<Object>, now: Timestamp) -> Option<Timestamp> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Times {
@@ -72,6 +72,10 @@ fn last_seen(event: &Arc<Object>) -> Option<Timestamp> {
     let created = event.created?;
     if created.as_second() == 0 {
         return None;
+    }
+    // Nothing is seen before it is created: a young event need not be read.
+    if now.duration_since(created) <= TIME_TO_LIVE {
+        return Some(created);
     }
     let times: Times = event.typed().ok()?;
     times.last_timestamp.or(times.event_time).or(Some(created))

@@ -2,7 +2,9 @@
 //!
 //! Source: "Resource versions" and "Retrieving large results sets in chunks" of the Kubernetes API
 //! concepts page. A continued list, and one with `resourceVersionMatch=Exact`, sees the collection
-//! as it was at its revision: later changes are undone from the watch log, as far as it reaches.
+//! as it was at its revision. The server keeps the snapshots of lists under way for that
+//! ([`continued_at`]); in another one, later changes are undone from the watch log, as far as it
+//! reaches.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::filter::Filter;
 use super::present::ListMeta;
 use super::registry::ResourceType;
-use super::request::{Options, ResourceTarget};
+use super::request::{Options, Request, ResourceTarget};
 use super::status::Status;
 use crate::k8s::{Name, Object, Revision};
 use crate::store::Snapshot;
@@ -24,11 +26,17 @@ use crate::store::Snapshot;
 struct Token {
     #[serde(rename = "v")]
     version: String,
+    /// [`INCONSISTENT`]: whatever is there now.
     #[serde(rename = "rv")]
-    revision: u64,
+    revision: i64,
     /// Namespace and name of the last object of the page before.
     start: (Name, Name),
+    /// How many objects come after that one, where it was counted; a page need not count again.
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    left: Option<usize>,
 }
+
+const INCONSISTENT: i64 = -1;
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -45,16 +53,24 @@ pub(super) fn page(
     options: &Options,
 ) -> Result<Page, Status> {
     let filter = Filter::parse(resource_type, options)?;
-    let (revision, start) = position(options)?;
+    let (at, token) = position(options)?;
     let current = snapshot.revision();
-    let revision = match revision {
+    let revision = match at {
         At::Least(asked) | At::Exactly(asked) if asked > current => {
             return Err(too_large(asked, current));
         }
         At::Exactly(asked) => asked,
         At::Now | At::Least(_) => current,
     };
-    let past = past(resource_type, snapshot, revision).map_err(|expired| gone(expired, options))?;
+    let past =
+        past(resource_type, snapshot, revision).map_err(|expired| gone(expired, token.as_ref()))?;
+    let whole = target.namespace.is_empty() && target.name.is_empty() && past.is_empty();
+    let counted = match &token {
+        _ if !filter.is_empty() => None,
+        Some(token) => token.left,
+        None => whole.then(|| snapshot.cluster.count(&resource_type.storage)),
+    };
+    let start = token.map(|token| token.start);
     let limit = if options.limit == 0 {
         usize::MAX
     } else {
@@ -66,15 +82,19 @@ pub(super) fn page(
         if !filter.matches(object) {
             continue;
         }
-        if objects.len() == limit {
-            remaining += 1;
-            // The rest is only counted where that costs nothing but a walk, as upstream does.
-            if !filter.is_empty() {
-                break;
-            }
+        if objects.len() < limit {
+            objects.push(Arc::clone(object));
             continue;
         }
-        objects.push(Arc::clone(object));
+        remaining += 1;
+        // The rest is only counted where that costs nothing but a walk, as upstream does.
+        if counted.is_some() || !filter.is_empty() {
+            break;
+        }
+    }
+    if let Some(counted) = counted.filter(|_| remaining > 0) {
+        // There is at least the one that was met, whatever a token says.
+        remaining = counted.saturating_sub(limit).max(remaining);
     }
     let mut metadata = ListMeta {
         revision: revision.to_string(),
@@ -83,8 +103,14 @@ pub(super) fn page(
     if remaining > 0
         && let Some(last) = objects.last()
     {
-        metadata.continue_token = token(revision, last);
         metadata.remaining = filter.is_empty().then_some(remaining);
+        metadata.continue_token = Token {
+            version: TOKEN_VERSION.into(),
+            revision: i64::try_from(revision.0).unwrap_or(i64::MAX),
+            start: (last.key.namespace.clone(), last.key.name.clone()),
+            left: metadata.remaining,
+        }
+        .encode();
     }
     Ok(Page { objects, metadata })
 }
@@ -96,20 +122,25 @@ enum At {
     Exactly(Revision),
 }
 
-fn position(options: &Options) -> Result<(At, Option<(Name, Name)>), Status> {
+/// The revision that a continued list reads at, if this is one: its answer comes from the snapshot
+/// of that revision, where it is still there.
+pub fn continued_at(request: &Request) -> Option<Revision> {
+    let token = Token::decode(&request.options.continue_token)?;
+    u64::try_from(token.revision).ok().map(Revision)
+}
+
+fn position(options: &Options) -> Result<(At, Option<Token>), Status> {
     if !options.continue_token.is_empty() {
         if !matches!(options.resource_version.as_str(), "" | "0") {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        let token = URL_SAFE_NO_PAD
-            .decode(&options.continue_token)
-            .ok()
-            .and_then(|bytes| serde_json::from_slice::<Token>(&bytes).ok())
-            .filter(|token| token.version == TOKEN_VERSION)
+        let token = Token::decode(&options.continue_token)
             .ok_or_else(|| Status::bad_request("continue key is not valid: illegal base64 data"))?;
-        return Ok((At::Exactly(Revision(token.revision)), Some(token.start)));
+        let at = u64::try_from(token.revision)
+            .map_or(At::Now, |revision| At::Exactly(Revision(revision)));
+        return Ok((at, Some(token)));
     }
     let at = match (
         options.resource_version.as_str(),
@@ -211,23 +242,39 @@ fn walk<'a>(
     .filter(move |object| name.is_empty() || object.key.name == *name)
 }
 
-fn token(revision: Revision, last: &Object) -> String {
-    let token = Token {
-        version: TOKEN_VERSION.into(),
-        revision: revision.0,
-        start: (last.key.namespace.clone(), last.key.name.clone()),
-    };
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).unwrap_or_default())
+impl Token {
+    fn decode(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let token: Self = serde_json::from_slice(&bytes).ok()?;
+        (token.version == TOKEN_VERSION).then_some(token)
+    }
+
+    fn encode(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
 }
 
-fn gone(expired: crate::store::Expired, options: &Options) -> Status {
-    if options.continue_token.is_empty() {
+/// A list that was continued too late may go on from where it was, as upstream's
+/// `handleCompactedErrorForPaging` offers.
+fn gone(expired: crate::store::Expired, token: Option<&Token>) -> Status {
+    let Some(token) = token else {
         return Status::expired(expired.to_string());
-    }
-    Status::expired(
+    };
+    let mut status = Status::expired(
         "The provided continue parameter is too old to display a consistent list result. You can \
-         start a new list without the continue parameter.",
-    )
+         start a new list without the continue parameter, or use the continue token in this \
+         response to retrieve the remainder of the results. Continuing with the provided token \
+         results in an inconsistent list - objects that were created, modified, or deleted between \
+         the time the first chunk was returned and now may show up in the list.",
+    );
+    status.continue_token = Token {
+        version: TOKEN_VERSION.into(),
+        revision: INCONSISTENT,
+        start: token.start.clone(),
+        left: None,
+    }
+    .encode();
+    status
 }
 
 fn too_large(asked: Revision, current: Revision) -> Status {

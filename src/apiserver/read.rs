@@ -54,7 +54,11 @@ fn resource(
             require(resource_type, "list")?;
             let page = list::page(resource_type, snapshot, target, &request.options)?;
             let body = present::list(resource_type, &page.objects, &page.metadata, &presentation);
-            Ok(Response::bytes(200, JSON, body))
+            let continued = !page.metadata.continue_token.is_empty();
+            Ok(Response {
+                continued,
+                ..Response::bytes(200, JSON, body)
+            })
         }
         _ => Err(Status::method_not_allowed()),
     }

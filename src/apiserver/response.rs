@@ -10,6 +10,8 @@ pub struct Response {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Bytes,
+    /// A list with more to come: the client will ask for the rest of the same snapshot.
+    pub continued: bool,
 }
 
 pub(super) const JSON: &str = "application/json";
@@ -24,6 +26,7 @@ impl Response {
             status,
             headers: vec![("content-type", content_type.to_owned())],
             body: body.into(),
+            continued: false,
         }
     }
 

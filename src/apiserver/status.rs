@@ -14,6 +14,8 @@ pub struct Status {
     pub reason: &'static str,
     pub message: String,
     pub details: Option<Box<Details>>,
+    /// Where an expired list may go on, without being consistent.
+    pub continue_token: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -50,6 +52,7 @@ impl Status {
             reason,
             message: message.into(),
             details: None,
+            continue_token: String::new(),
         }
     }
 
@@ -206,6 +209,10 @@ impl Status {
             }
             if let Some(details) = &self.details {
                 root.insert("details".into(), details.json());
+            }
+            if !self.continue_token.is_empty() {
+                let metadata = json!({"continue": self.continue_token});
+                root.insert("metadata".into(), metadata);
             }
             if self.code < 400 {
                 root.remove("code");

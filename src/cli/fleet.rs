@@ -4,8 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use bayplan::config::fleet::{self, Fleet};
-use serde_json::Value;
+use bayplan::config::fleet::Fleet;
+use bayplan::serve::Seed;
 
 /// The word for a cluster without machines.
 const NONE: &str = "none";
@@ -17,17 +17,12 @@ pub fn run(command: &super::Fleet) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Objects of a new cluster: the machines of the fleet file, or, where none was asked for, a whole
-/// fleet with an application on it.
-pub fn seed(file: Option<&Path>) -> Result<Vec<Value>> {
+/// What a new cluster begins with: the machines of the fleet file, or, where none was asked for, a
+/// whole fleet with an application on it.
+pub fn seed(file: Option<&Path>) -> Result<Seed> {
     match file {
-        Some(file) if file.as_os_str() == NONE => Ok(Vec::new()),
-        Some(file) => Ok(Fleet::load(file)?.objects()),
-        None => {
-            let mut objects = Fleet::standard().objects();
-            let sample = fleet::sample().documents;
-            objects.extend(sample.into_iter().map(|document| document.object));
-            Ok(objects)
-        }
+        Some(file) if file.as_os_str() == NONE => Ok(Seed::Objects(Vec::new())),
+        Some(file) => Ok(Seed::Objects(Fleet::load(file)?.objects())),
+        None => Ok(Seed::Sample),
     }
 }

@@ -105,7 +105,7 @@ impl Catalogue {
                 folder: Some(self.clusters.join(cluster)),
                 command: self.command.clone(),
                 listen: None,
-                seed: Vec::new(),
+                seed: crate::serve::Seed::Objects(Vec::new()),
             }));
         }
         contexts?;

@@ -11,7 +11,11 @@ pub type Name = SmolStr;
 /// A resource type as the API names it: `deployments` in group `apps`, `pods` in the empty group.
 ///
 /// The version is left out on purpose: an object is the same object in every version.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Eq, PartialOrd, Ord, Hash, Debug)]
+#[expect(
+    clippy::derived_hash_with_manual_eq,
+    reason = "equality is of the same two texts, only asked in another order"
+)]
 pub struct Resource {
     pub group: Name,
     pub plural: Name,
@@ -30,6 +34,16 @@ impl Resource {
             group: Name::new(group),
             plural: Name::new(plural),
         }
+    }
+}
+
+/// Every change is compared with some hundred resource types by those whom it may concern: most
+/// differ in the plural's length.
+impl PartialEq for Resource {
+    fn eq(&self, other: &Self) -> bool {
+        self.plural.len() == other.plural.len()
+            && self.plural.as_str() == other.plural.as_str()
+            && self.group.as_str() == other.group.as_str()
     }
 }
 

@@ -125,7 +125,8 @@ impl Object {
     /// Serialises and parses a JSON tree.
     pub fn from_json(resource: Resource, json: &Value) -> Result<Self, ObjectError> {
         match serde_json::to_vec(json) {
-            Ok(bytes) => Self::parse(resource, Bytes::from(bytes)),
+            // Boxed: what the serialiser reserved in excess would be held as long as the object.
+            Ok(bytes) => Self::parse(resource, Bytes::from(bytes.into_boxed_slice())),
             Err(source) => Err(ObjectError::Malformed { resource, source }),
         }
     }
@@ -209,6 +210,10 @@ impl FromIterator<(Name, Name)> for Labels {
     /// The last of equal keys wins, as in a JSON object.
     fn from_iter<I: IntoIterator<Item = (Name, Name)>>(entries: I) -> Self {
         let map: std::collections::BTreeMap<Name, Name> = entries.into_iter().collect();
+        if map.is_empty() {
+            // All share one allocation.
+            return Self::default();
+        }
         Self(map.into_iter().collect())
     }
 }

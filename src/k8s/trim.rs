@@ -16,6 +16,10 @@ type Fields<'a> = BTreeMap<&'a str, &'a RawValue>;
 /// The object without its heavy fields, and with `apiVersion` and `kind` (items of typed lists come
 /// without them). Bytes that are no JSON object are returned as they are, for the parser to refuse.
 pub fn trimmed(json: &str, api_version: &str, kind: &str) -> Bytes {
+    // `apiVersion` and `kind` come together, and first, where they come at all.
+    if json.starts_with("{\"apiVersion\":") && !is_heavy(json) {
+        return Bytes::copy_from_slice(json.as_bytes());
+    }
     let Ok(fields) = serde_json::from_str::<Fields<'_>>(json) else {
         return Bytes::copy_from_slice(json.as_bytes());
     };
@@ -34,13 +38,17 @@ pub fn trimmed(json: &str, api_version: &str, kind: &str) -> Bytes {
         push(&mut out, name, lighter.as_deref().unwrap_or(value.get()));
     }
     out.push('}');
-    Bytes::from(out)
+    // Boxed: what the text reserved in excess would be held as long as the object.
+    Bytes::from(out.into_bytes().into_boxed_slice())
+}
+
+fn is_heavy(json: &str) -> bool {
+    json.contains("\"managedFields\"") || json.contains(LAST_APPLIED)
 }
 
 /// `None` where there is nothing to leave out.
 fn metadata(json: &str) -> Option<String> {
-    let heavy = json.contains("\"managedFields\"") || json.contains(LAST_APPLIED);
-    let mut fields = heavy
+    let mut fields = is_heavy(json)
         .then(|| serde_json::from_str::<Fields<'_>>(json).ok())
         .flatten()?;
     fields.remove("managedFields");

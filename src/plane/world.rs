@@ -72,8 +72,13 @@ impl World {
 
     /// A cluster from what was durable. `revision` is at least the highest ever handed out; `seed`
     /// must differ from those of earlier lives, or identities would be given out twice.
-    pub fn restore(objects: Vec<Object>, revision: Revision, seed: u64, now: Timestamp) -> Self {
-        let store = Store::restore(objects.into_iter().map(Arc::new), revision);
+    pub fn restore(
+        objects: Vec<Arc<Object>>,
+        revision: Revision,
+        seed: u64,
+        now: Timestamp,
+    ) -> Self {
+        let store = Store::restore(objects, revision);
         let registry = Registry::of(store.cluster()).with_pod_log(pod_log::of);
         let mut world = Self {
             store,

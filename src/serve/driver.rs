@@ -16,6 +16,7 @@ use crate::plane::{Published, World};
 use crate::stdx::clock;
 
 use super::journal::{Journal, JournalError};
+use super::pages::Pages;
 
 /// Writes that wait for their round; more senders wait in turn.
 const WAITING_MAX: usize = 1024;
@@ -32,6 +33,7 @@ const IDLE: Duration = Duration::from_secs(30);
 pub struct Driver {
     writes: mpsc::Sender<Pending>,
     published: watch::Receiver<Arc<Published>>,
+    pages: Pages,
     stopped: CancellationToken,
 }
 
@@ -67,11 +69,13 @@ impl Driver {
         let driver = Self {
             writes,
             published,
+            pages: Pages::default(),
             stopped: stop.clone(),
         };
+        let pages = driver.pages.clone();
         let core = Box::new(Core { world, journal });
         let task = tokio::spawn(async move {
-            let result = run(core, inbox, publisher, &stop).await;
+            let result = run(core, inbox, (publisher, pages), &stop).await;
             // Watches and listeners end with the World, whatever ended it.
             stop.cancel();
             result
@@ -82,6 +86,11 @@ impl Driver {
     /// What readers may see: durable, immutable.
     pub fn published(&self) -> Arc<Published> {
         Arc::clone(&self.published.borrow())
+    }
+
+    /// The snapshots of lists under way.
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Notifies of every new snapshot.
@@ -118,6 +127,7 @@ struct Round {
 
 impl Core {
     fn round(&mut self, batch: Vec<Pending>, now: Timestamp) -> Result<Round, JournalError> {
+        let is_quiet = batch.is_empty();
         let answers = batch
             .into_iter()
             .map(|pending| {
@@ -128,6 +138,9 @@ impl Core {
         let step = self.world.step(now);
         if let Some(journal) = &mut self.journal {
             journal.commit(&step.journal)?;
+            if is_quiet && !step.more {
+                journal.tidy();
+            }
         }
         Ok(Round {
             answers,
@@ -141,7 +154,7 @@ impl Core {
 async fn run(
     mut core: Box<Core>,
     mut inbox: mpsc::Receiver<Pending>,
-    publisher: watch::Sender<Arc<Published>>,
+    (publisher, pages): (watch::Sender<Arc<Published>>, Pages),
     stop: &CancellationToken,
 ) -> Result<(), DriverError> {
     let mut batch = Vec::new();
@@ -165,6 +178,7 @@ async fn run(
             }
             newer
         });
+        pages.forget_old();
         for (sender, response) in round.answers {
             // Who asked may have hung up; the write is done all the same.
             let _gone = sender.send(response);

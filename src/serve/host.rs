@@ -1,5 +1,6 @@
 //! Hosting a cluster in this process: opens or makes it, runs it, serves it.
 
+use std::borrow::Cow;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
 use crate::apiserver::{Request, Response};
+use crate::config::fleet::{self, Fleet};
 use crate::plane::World;
 use crate::stdx::clock;
 
@@ -36,8 +38,29 @@ pub struct HostOptions {
     pub command: String,
     /// Where to serve TLS, if at all.
     pub listen: Option<SocketAddr>,
-    /// Objects that a new cluster begins with.
-    pub seed: Vec<Value>,
+    pub seed: Seed,
+}
+
+/// What a new cluster begins with; one that is there is left as it is.
+#[derive(Clone, Debug)]
+pub enum Seed {
+    /// A whole fleet with an application on it. Read only when it is planted.
+    Sample,
+    Objects(Vec<Value>),
+}
+
+impl Seed {
+    fn objects(&self) -> Cow<'_, [Value]> {
+        match self {
+            Self::Objects(objects) => Cow::Borrowed(objects),
+            Self::Sample => {
+                let mut objects = Fleet::standard().objects();
+                let sample = fleet::sample().documents;
+                objects.extend(sample.into_iter().map(|document| document.object));
+                Cow::Owned(objects)
+            }
+        }
+    }
 }
 
 /// A running cluster. Dropping it stops the cluster without waiting for it.
@@ -326,8 +349,8 @@ fn publish_authority(world: &mut World, authority: &Authority) -> Result<(), Hos
 
 /// Creates the objects that a new cluster begins with. They become durable together, with the
 /// first round: a new cluster has all of them or none.
-fn plant(world: &mut World, seed: &[Value]) -> Result<(), HostError> {
-    for object in seed {
+fn plant(world: &mut World, seed: &Seed) -> Result<(), HostError> {
+    for object in seed.objects().iter() {
         let text = |pointer: &str| {
             object
                 .pointer(pointer)

@@ -85,12 +85,14 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
         return Ok(follow::start(driver, &request).map_or_else(Answer::Whole, Answer::Stream));
     }
     if request.is_read() {
-        let response = apiserver::read(
-            &published.registry,
-            &published.snapshot,
-            &request,
-            clock::now(),
-        );
+        let pages = driver.pages();
+        let source = apiserver::continued_at(&request)
+            .and_then(|revision| pages.at(revision))
+            .unwrap_or(published);
+        let response = apiserver::read(&source.registry, &source.snapshot, &request, clock::now());
+        if response.continued {
+            pages.keep(&source);
+        }
         return Ok(Answer::Whole(response));
     }
     let response = driver.write(request).await.map_err(|Stopped| stopped())?;

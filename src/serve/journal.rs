@@ -8,16 +8,23 @@
 //! Revisions are handed out to volatile objects too, so the highest one on disk is not the highest
 //! one that a client has seen. A ceiling is therefore reserved ahead, and a restart continues above it.
 
+mod decoding;
+mod record;
+
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use rustc_hash::FxHashMap;
 
 use crate::k8s::{Change, ChangeKind, Object, ObjectKey, Resource, Revision, resources};
+use crate::stdx::clock;
 
 use super::holder;
+use decoding::Broken;
+use record::Record;
 
 /// Revision → record (see [`Record`]).
 const REVISIONS: TableDefinition<u64, &[u8]> = TableDefinition::new("rev");
@@ -32,15 +39,19 @@ const FORMAT: u64 = 1;
 
 /// Revisions reserved ahead: one more small write for every so many.
 const RESERVE: u64 = 100_000;
-/// How many superseded records are kept; beyond them the oldest are dropped.
+/// How many superseded records are kept, and how large they may be together; beyond that the oldest
+/// are dropped. Every start reads over them.
 const SUPERSEDED_MAX: usize = 20_000;
+const SUPERSEDED_BYTES_MAX: u64 = 16 << 20;
 /// A killed holder's lock goes away with its process, which takes a moment.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(50);
 /// The live state is in memory; the file's cache only serves writing.
 const CACHE_BYTES: usize = 16 << 20;
-/// A file larger than this is compacted at start if more than half of it is free.
+/// A file larger than this is compacted when its records fill less than half of it.
 const COMPACT_ABOVE_BYTES: u64 = 64 << 20;
+/// How often a file in use is looked at: compacting takes as long as writing it anew.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
 
 /// An open store file. Only one process can have it.
 pub struct Journal {
@@ -48,13 +59,40 @@ pub struct Journal {
     path: PathBuf,
     /// Revisions below this one may be handed out without another reservation.
     ceiling: u64,
-    /// Records that are not the present state of their object, oldest first.
-    superseded: VecDeque<u64>,
+    superseded: Superseded,
+    /// How large all records are together.
+    bytes: u64,
+    tidied_at: Instant,
+}
+
+/// Records that are not the present state of their object: revision and size, oldest first.
+#[derive(Default)]
+struct Superseded {
+    records: VecDeque<(u64, u64)>,
+    bytes: u64,
+}
+
+impl Superseded {
+    fn push(&mut self, revision: u64, bytes: u64) {
+        self.records.push_back((revision, bytes));
+        self.bytes += bytes;
+    }
+
+    /// What is beyond the bounds.
+    fn drop_oldest(&mut self) -> Option<u64> {
+        if self.records.len() <= SUPERSEDED_MAX && self.bytes <= SUPERSEDED_BYTES_MAX {
+            return None;
+        }
+        let (revision, bytes) = self.records.pop_front()?;
+        self.bytes -= bytes;
+        Some(revision)
+    }
 }
 
 /// What was in the file.
 pub struct Restored {
-    pub objects: Vec<Object>,
+    /// In the order of their keys.
+    pub objects: Vec<Arc<Object>>,
     /// The highest revision that may ever have been handed out.
     pub revision: Revision,
 }
@@ -80,7 +118,7 @@ impl Journal {
     /// Opens or makes the store at `path` and reads everything in it.
     pub fn open(path: &Path) -> Result<(Self, Restored), JournalError> {
         let fresh = !path.exists();
-        let mut database = open_database(path)?;
+        let database = open_database(path)?;
         if fresh {
             // Readable by its owner only: Secrets are inside.
             restrict(path);
@@ -90,19 +128,40 @@ impl Journal {
             detail: error.to_string(),
         };
         check_format(&database, path)?;
-        compact_if_worth_it(&mut database, path);
-        let (restored, superseded) = read_all(&database, path).map_err(|error| match error {
+        let read = read_all(&database, path).map_err(|error| match error {
             ReadError::Redb(error) => corrupt(*error),
             ReadError::Journal(error) => error,
         })?;
+        // The first commit reserves more: until then nothing above the ceiling is handed out.
         let mut journal = Self {
             database,
             path: path.to_owned(),
-            ceiling: restored.revision.0,
-            superseded,
+            ceiling: read.restored.revision.0,
+            superseded: read.superseded,
+            bytes: read.bytes,
+            tidied_at: clock::instant(),
         };
-        journal.reserve(restored.revision.0)?;
-        Ok((journal, restored))
+        journal.compact_if_worth_it();
+        Ok((journal, read.restored))
+    }
+
+    /// To be called when nobody waits for an answer; now and then it gives back room that has
+    /// become free. The file never shrinks by itself.
+    pub fn tidy(&mut self) {
+        if self.tidied_at.elapsed() >= TIDY_EVERY {
+            self.compact_if_worth_it();
+            self.tidied_at = clock::instant();
+        }
+    }
+
+    fn compact_if_worth_it(&mut self) {
+        let size = std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len());
+        if size < COMPACT_ABOVE_BYTES || self.bytes * 2 > size {
+            return;
+        }
+        if let Err(error) = self.database.compact() {
+            tracing::warn!(%error, "the store was not compacted");
+        }
     }
 
     /// Makes the changes durable, all or none. Returns when they are on disk.
@@ -138,8 +197,6 @@ impl Journal {
     fn write(&mut self, changes: &[&Change], ceiling: u64) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_quick_repair(true);
-        let mut superseded = Vec::new();
-        let dropped;
         {
             let mut revisions = transaction.open_table(REVISIONS)?;
             let mut current = transaction.open_table(CURRENT)?;
@@ -148,30 +205,31 @@ impl Journal {
                 let key = key_text(&object.key);
                 let before = current.get(key.as_str())?.map(|entry| entry.value());
                 if let Some((_, last, _)) = before {
-                    superseded.push(last);
+                    let size = revisions.get(last)?.map(|record| length(record.value()));
+                    self.superseded.push(last, size.unwrap_or_default());
                 }
                 let record = Record::of(change).encode();
                 revisions.insert(object.revision.0, record.as_slice())?;
+                self.bytes += length(&record);
                 if change.kind == ChangeKind::Deleted {
                     current.remove(key.as_str())?;
-                    superseded.push(object.revision.0);
+                    self.superseded.push(object.revision.0, length(&record));
                 } else {
                     let (created, _, count) = before.unwrap_or((object.revision.0, 0, 0));
                     let entry = (created, object.revision.0, count + 1);
                     current.insert(key.as_str(), entry)?;
                 }
             }
-            dropped = (self.superseded.len() + superseded.len()).saturating_sub(SUPERSEDED_MAX);
-            for revision in self.superseded.iter().chain(&superseded).take(dropped) {
-                revisions.remove(*revision)?;
+            while let Some(revision) = self.superseded.drop_oldest() {
+                if let Some(record) = revisions.remove(revision)? {
+                    self.bytes = self.bytes.saturating_sub(length(record.value()));
+                }
             }
             if ceiling != self.ceiling {
                 transaction.open_table(META)?.insert(CEILING_KEY, ceiling)?;
             }
         }
         transaction.commit()?;
-        self.superseded.extend(superseded);
-        self.superseded.drain(..dropped);
         Ok(())
     }
 
@@ -196,7 +254,7 @@ impl Journal {
 }
 
 fn open_database(path: &Path) -> Result<Database, JournalError> {
-    let started = crate::stdx::clock::instant();
+    let started = clock::instant();
     loop {
         let result = Database::builder().set_cache_size(CACHE_BYTES).create(path);
         match result {
@@ -273,30 +331,6 @@ fn check_format(database: &Database, path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// The file never shrinks by itself; this is the only moment when nothing else uses it.
-fn compact_if_worth_it(database: &mut Database, path: &Path) {
-    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    if size < COMPACT_ABOVE_BYTES {
-        return;
-    }
-    let free = || -> Result<bool, redb::Error> {
-        let transaction = database.begin_write()?;
-        let stats = transaction.stats()?;
-        transaction.abort()?;
-        let used = stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes();
-        Ok(used * 2 < size)
-    };
-    match free() {
-        Ok(true) => {
-            if let Err(error) = database.compact() {
-                tracing::warn!(%error, "the store was not compacted");
-            }
-        }
-        Ok(false) => {}
-        Err(error) => tracing::warn!(%error, "the store's size is not known"),
-    }
-}
-
 enum ReadError {
     Redb(Box<redb::Error>),
     Journal(JournalError),
@@ -308,17 +342,28 @@ impl<T: Into<redb::Error>> From<T> for ReadError {
     }
 }
 
-fn read_all(database: &Database, path: &Path) -> Result<(Restored, VecDeque<u64>), ReadError> {
+/// All that a file says.
+struct Read {
+    restored: Restored,
+    superseded: Superseded,
+    bytes: u64,
+}
+
+fn read_all(database: &Database, path: &Path) -> Result<Read, ReadError> {
     let transaction = database.begin_read()?;
-    let mut restored = Restored {
-        objects: Vec::new(),
-        revision: Revision::default(),
+    let mut read = Read {
+        restored: Restored {
+            objects: Vec::new(),
+            revision: Revision::default(),
+        },
+        superseded: Superseded::default(),
+        bytes: 0,
     };
     let meta = transaction.open_table(META)?;
-    restored.revision.0 = meta.get(CEILING_KEY)?.map_or(0, |entry| entry.value());
+    read.restored.revision.0 = meta.get(CEILING_KEY)?.map_or(0, |entry| entry.value());
     let current = match transaction.open_table(CURRENT) {
         Ok(table) => table,
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok((restored, VecDeque::new())),
+        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(read),
         Err(error) => return Err(error.into()),
     };
     let revisions = transaction.open_table(REVISIONS)?;
@@ -328,29 +373,49 @@ fn read_all(database: &Database, path: &Path) -> Result<(Restored, VecDeque<u64>
             detail,
         })
     };
-    let mut present = std::collections::BTreeSet::new();
+    // Revision of each present object, and its place in the order of keys.
+    let mut present = FxHashMap::default();
     for entry in current.iter()? {
-        let (key, value) = entry?;
+        let (_, value) = entry?;
         let (_, revision, _) = value.value();
-        let record = revisions
-            .get(revision)?
-            .ok_or_else(|| broken(format!("`{}` has no record", key.value())))?;
-        let object = Record::decode(record.value())
-            .and_then(Record::into_object)
-            .map_err(|detail| broken(format!("`{}` {detail}", key.value())))?;
-        present.insert(revision);
-        restored.objects.push(object);
+        present.insert(revision, present.len());
     }
-    let mut superseded = VecDeque::new();
-    for entry in revisions.iter()? {
-        let (revision, _) = entry?;
-        let revision = revision.value();
-        restored.revision.0 = restored.revision.0.max(revision);
-        if !present.contains(&revision) {
-            superseded.push_back(revision);
+    // Records lie in the order of revisions: one pass over the file, rather than a search for each.
+    let objects = decoding::decode(|sink| -> Result<(), ReadError> {
+        for entry in revisions.iter()? {
+            let (revision, record) = entry?;
+            let revision = revision.value();
+            read.restored.revision.0 = read.restored.revision.0.max(revision);
+            read.bytes += length(record.value());
+            match present.remove(&revision) {
+                Some(place) => sink.push(place, record.value()),
+                None => read.superseded.push(revision, length(record.value())),
+            }
+        }
+        Ok(())
+    })?;
+    for entry in current.iter()? {
+        if present.is_empty() {
+            break;
+        }
+        let (key, value) = entry?;
+        if present.contains_key(&value.value().1) {
+            return Err(broken(format!("`{}` has no record", key.value())));
         }
     }
-    Ok((restored, superseded))
+    match objects {
+        Ok(objects) => read.restored.objects = objects,
+        Err(Broken { place, detail }) => {
+            let key = current.iter()?.nth(place).transpose()?;
+            let key = key.map(|(key, _)| key.value().to_owned());
+            return Err(broken(format!("`{}` {detail}", key.unwrap_or_default())));
+        }
+    }
+    Ok(read)
+}
+
+fn length(record: &[u8]) -> u64 {
+    u64::try_from(record.len()).unwrap_or(u64::MAX)
 }
 
 #[cfg(unix)]
@@ -368,88 +433,6 @@ fn restrict(_path: &Path) {}
 fn key_text(key: &ObjectKey) -> String {
     let Resource { group, plural } = &key.resource;
     format!("{group}/{plural}/{}/{}", key.namespace, key.name)
-}
-
-/// One change: a byte for what happened, the resource type, the object's JSON.
-///
-/// ```text
-/// kind u8 | group length u8 | group | plural length u8 | plural | fingerprint u32 LE | JSON …
-/// ```
-struct Record<'a> {
-    kind: ChangeKind,
-    resource: Resource,
-    json: &'a [u8],
-}
-
-impl<'a> Record<'a> {
-    fn of(change: &'a Change) -> Self {
-        Self {
-            kind: change.kind,
-            resource: change.object.key.resource.clone(),
-            json: &change.object.bytes,
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let kind = match self.kind {
-            ChangeKind::Added => 0,
-            ChangeKind::Modified => 1,
-            ChangeKind::Deleted => 2,
-        };
-        let mut bytes = Vec::with_capacity(self.json.len() + 64);
-        bytes.push(kind);
-        for part in [&self.resource.group, &self.resource.plural] {
-            // A group is a DNS name of at most 253 characters, a plural a label of at most 63.
-            bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
-            bytes.extend_from_slice(part.as_bytes());
-        }
-        bytes.extend_from_slice(&fingerprint(self.json).to_le_bytes());
-        bytes.extend_from_slice(self.json);
-        bytes
-    }
-
-    fn decode(bytes: &'a [u8]) -> Result<Self, &'static str> {
-        const SHORT: &str = "has a record that is too short";
-        let (kind, rest) = bytes.split_first().ok_or(SHORT)?;
-        let kind = match kind {
-            0 => ChangeKind::Added,
-            1 => ChangeKind::Modified,
-            2 => ChangeKind::Deleted,
-            _ => return Err("has a record of an unknown kind"),
-        };
-        let (group, rest) = take_text(rest).ok_or(SHORT)?;
-        let (plural, rest) = take_text(rest).ok_or(SHORT)?;
-        let (stored, json) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
-        if u32::from_le_bytes(*stored) != fingerprint(json) {
-            return Err("has a record with a wrong checksum");
-        }
-        Ok(Self {
-            kind,
-            resource: Resource::new(group, plural),
-            json,
-        })
-    }
-
-    fn into_object(self) -> Result<Object, &'static str> {
-        if self.kind == ChangeKind::Deleted {
-            return Err("is marked present and deleted");
-        }
-        Object::parse(self.resource, Bytes::copy_from_slice(self.json))
-            .map_err(|_error| "is not a Kubernetes object")
-    }
-}
-
-fn take_text(bytes: &[u8]) -> Option<(&str, &[u8])> {
-    let (length, rest) = bytes.split_first()?;
-    let (text, rest) = rest.split_at_checked(usize::from(*length))?;
-    Some((std::str::from_utf8(text).ok()?, rest))
-}
-
-/// FNV-1a: it only has to notice a damaged disk or file, never an adversary.
-fn fingerprint(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    })
 }
 
 #[cfg(test)]

@@ -10,10 +10,16 @@ use crate::k8s::{Change, Revision};
 /// events; 20000 lets a whole rollout of a large fleet pass without a re-list, and the objects in
 /// it are mostly shared with the cluster value.
 pub(super) const LIMIT: usize = 20_000;
+/// What the objects of one resource type's changes may hold in memory: large objects that change
+/// all the time (nodes with their images) would otherwise fill it with hundreds of megabytes.
+pub(super) const LIMIT_BYTES: usize = 32 << 20;
+/// An object beside its bytes: header, columns, and its place in the log.
+const OVERHEAD_BYTES: usize = 800;
 
 #[derive(Clone, Debug)]
 pub(super) struct Log {
     changes: OrdMap<Revision, Change>,
+    bytes: usize,
     /// Everything after this revision is in `changes`.
     oldest: Revision,
 }
@@ -22,6 +28,7 @@ impl Log {
     pub(super) fn starting_at(oldest: Revision) -> Self {
         Self {
             changes: OrdMap::new(),
+            bytes: 0,
             oldest,
         }
     }
@@ -31,10 +38,14 @@ impl Log {
     }
 
     pub(super) fn push(&mut self, change: Change) {
-        if self.changes.len() >= LIMIT
-            && let Some((dropped, _)) = self.changes.get_min().cloned()
-        {
-            self.changes.remove(&dropped);
+        self.bytes += weight(&change);
+        while self.changes.len() >= LIMIT || self.bytes > LIMIT_BYTES {
+            let Some((dropped, _)) = self.changes.get_min().cloned() else {
+                break;
+            };
+            if let Some(change) = self.changes.remove(&dropped) {
+                self.bytes -= weight(&change);
+            }
             self.oldest = dropped;
         }
         self.changes.insert(change.object.revision, change);
@@ -45,4 +56,9 @@ impl Log {
             .range((Bound::Excluded(revision), Bound::Unbounded))
             .map(|(_, change)| change)
     }
+}
+
+/// The state before a change is the one after an earlier change, or the last one that was dropped.
+fn weight(change: &Change) -> usize {
+    change.object.bytes.len() + OVERHEAD_BYTES
 }

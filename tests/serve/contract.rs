@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use bayplan::connect::{Access, Kind, Session, Target};
-use bayplan::serve::{Host, HostOptions, kubeconfig};
+use bayplan::serve::{Host, HostOptions, Seed, kubeconfig};
 use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -17,7 +17,7 @@ fn options(folder: Option<&Path>, is_served: bool) -> HostOptions {
         folder: folder.map(Path::to_owned),
         command: "a test".to_owned(),
         listen: is_served.then(|| ([127, 0, 0, 1], 0).into()),
-        seed: Vec::new(),
+        seed: Seed::Objects(Vec::new()),
     }
 }
 

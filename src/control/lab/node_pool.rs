@@ -16,7 +16,7 @@ use crate::k8s::lab::{self, MachineType, NodePoolSpec, NodePoolStatus};
 use crate::k8s::quantity::Quantity;
 use crate::k8s::resource_list::Quantities;
 use crate::k8s::taint::NOT_READY;
-use crate::k8s::{Change, Cluster, Name, Object, ObjectKey, resources};
+use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
 
 pub(in super::super) const CONTROLLER: Controller = Controller {
     name: "node-pool-controller",
@@ -33,6 +33,19 @@ const END_RANGE: u32 = 0x0b00_0000;
 fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
     trigger::itself(change, &resources::NODE_POOLS, keys);
     if change.object.key.resource != resources::NODES {
+        return;
+    }
+    // A heartbeat of a machine is no news to its pool; there is one every few minutes of each.
+    if change.previous.as_ref().is_some_and(|old| {
+        change.kind == ChangeKind::Modified
+            && (old.node(), &old.labels, &old.owners, old.deleted)
+                == (
+                    change.object.node(),
+                    &change.object.labels,
+                    &change.object.owners,
+                    change.object.deleted,
+                )
+    }) {
         return;
     }
     let owners = change.object.owners.iter();

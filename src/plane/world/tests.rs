@@ -134,13 +134,13 @@ fn fork_goes_its_own_way() {
 #[test]
 fn restored_world_goes_on() {
     let mut lab = busy(3);
-    let objects: Vec<Object> = {
+    let objects: Vec<Arc<Object>> = {
         let cluster = lab.world.cluster();
         let all = cluster
             .resources()
             .flat_map(|resource| cluster.list(resource));
         all.filter(|object| object.key.resource != resources::LEASES)
-            .map(|object| Object::clone(object))
+            .cloned()
             .collect()
     };
     let revision = Revision(lab.world.cluster().revision().0 + 1000);

@@ -46,7 +46,10 @@ fn committed_changes_come_back_and_revisions_never_go_back() {
     let (journal, restored) = Journal::open(&path).unwrap();
     assert_eq!(names(&restored), ["one@3"]);
     assert!(restored.revision.0 >= RESERVE);
-    assert_eq!(journal.superseded, [1, 2, 4]);
+    let superseded: Vec<u64> = (journal.superseded.records.iter())
+        .map(|(revision, _)| *revision)
+        .collect();
+    assert_eq!(superseded, [1, 2, 4]);
 }
 
 #[test]
@@ -82,11 +85,46 @@ fn superseded_records_are_bounded() {
             .collect();
         journal.commit(&batch).unwrap();
     }
-    assert_eq!(journal.superseded.len(), SUPERSEDED_MAX);
+    assert_eq!(journal.superseded.records.len(), SUPERSEDED_MAX);
     drop(journal);
     let (journal, restored) = Journal::open(&path).unwrap();
     assert_eq!(names(&restored), [format!("busy@{revision}")]);
-    assert_eq!(journal.superseded.len(), SUPERSEDED_MAX);
+    assert_eq!(journal.superseded.records.len(), SUPERSEDED_MAX);
+}
+
+#[test]
+fn large_superseded_records_are_few_and_the_file_is_compacted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let (mut journal, _) = Journal::open(&path).unwrap();
+    let text = "x".repeat(1 << 20);
+    let large = |revision: u64| {
+        let json = json!({"metadata": {"name": "large", "resourceVersion": revision.to_string()},
+            "data": {"text": text}});
+        Change {
+            kind: ChangeKind::Modified,
+            object: Arc::new(Object::from_json(resources::CONFIG_MAPS, &json).unwrap()),
+            previous: None,
+        }
+    };
+    let batch: Vec<Change> = (1..=90).map(large).collect();
+    journal.commit(&batch).unwrap();
+    assert_eq!(journal.superseded.records.len(), 15);
+    assert_eq!(
+        journal.bytes,
+        journal.superseded.bytes + length(&Record::of(&batch[89]).encode())
+    );
+    let size = || std::fs::metadata(&path).unwrap().len();
+    let before = size();
+    assert!(before > COMPACT_ABOVE_BYTES, "{before}");
+    journal.compact_if_worth_it();
+    assert!(size() < before / 2, "{before} → {}", size());
+    journal.commit(&[large(91)]).unwrap();
+    let bytes = journal.bytes;
+    drop(journal);
+    let (journal, restored) = Journal::open(&path).unwrap();
+    assert_eq!(names(&restored), ["large@91"]);
+    assert_eq!(journal.bytes, bytes);
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Everything that happened, in one bounded stream in the order of time.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::FxHashMap;
 
 use super::entry::{Entry, EntryKind, Tone};
-use crate::k8s::{Name, ObjectKey};
+use crate::k8s::{Name, ObjectKey, Uid};
 
 /// Entries kept: hours of a busy cluster.
 pub const ENTRIES_MAX: usize = 20_000;
@@ -13,11 +14,17 @@ pub const ENTRIES_MAX: usize = 20_000;
 #[derive(Clone, Debug)]
 pub struct Timeline {
     /// The oldest first.
-    entries: VecDeque<Entry>,
+    entries: BTreeMap<Place, Entry>,
+    /// Where the entry of an Event object is: a fleet that starts has more of them than are kept.
+    events: FxHashMap<Uid, Place>,
+    recorded: u64,
     entries_max: usize,
     /// Oldest entries that made room for newer ones.
     pub dropped: u64,
 }
+
+/// When it was, and its number among all that were recorded.
+type Place = (Timestamp, u64);
 
 /// Which entries are shown.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -42,7 +49,9 @@ impl Default for Timeline {
 impl Timeline {
     pub fn bounded(entries_max: usize) -> Self {
         Self {
-            entries: VecDeque::new(),
+            entries: BTreeMap::new(),
+            events: FxHashMap::default(),
+            recorded: 0,
             entries_max,
             dropped: 0,
         }
@@ -50,23 +59,25 @@ impl Timeline {
 
     /// Puts an entry in its place. An event that is counted up replaces its earlier self.
     pub fn record(&mut self, entry: Entry) {
+        let place = (entry.at, self.recorded);
         if let Some(uid) = &entry.event {
-            // Repeats are mostly young, so the search starts at the newest.
-            let known = self
-                .entries
-                .iter()
-                .rposition(|other| other.event.as_ref() == Some(uid));
-            if let Some(index) = known {
-                if self.entries.get(index) == Some(&entry) {
+            if let Some(known) = self.events.get(uid) {
+                if self.entries.get(known) == Some(&entry) {
                     return;
                 }
-                self.entries.remove(index);
+                self.entries.remove(known);
             }
+            self.events.insert(uid.clone(), place);
         }
-        let index = self.entries.partition_point(|other| other.at <= entry.at);
-        self.entries.insert(index, entry);
+        self.recorded += 1;
+        self.entries.insert(place, entry);
         while self.entries.len() > self.entries_max {
-            self.entries.pop_front();
+            let Some((_, oldest)) = self.entries.pop_first() else {
+                return;
+            };
+            if let Some(uid) = &oldest.event {
+                self.events.remove(uid);
+            }
             self.dropped += 1;
         }
     }
@@ -74,7 +85,7 @@ impl Timeline {
     /// The newest first.
     pub fn newest<'a>(&'a self, filter: &'a TimelineFilter) -> impl Iterator<Item = &'a Entry> {
         self.entries
-            .iter()
+            .values()
             .rev()
             .filter(move |entry| filter.shows(entry))
     }
@@ -90,7 +101,7 @@ impl Timeline {
     /// What happened in the last `span`, the newest first.
     pub fn since(&self, now: Timestamp, span: SignedDuration) -> impl Iterator<Item = &Entry> {
         self.entries
-            .iter()
+            .values()
             .rev()
             .take_while(move |entry| now.duration_since(entry.at) <= span)
     }
