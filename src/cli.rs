@@ -12,7 +12,7 @@ use bayplan::config::env::Environment;
 use bayplan::config::paths::Paths;
 use bayplan::connect::Target;
 use bayplan::serve::{HostOptions, Seed};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::telemetry;
 
@@ -20,6 +20,7 @@ mod apply;
 mod completions;
 mod console;
 mod fleet;
+mod plan;
 mod serve;
 mod snapshot;
 
@@ -52,6 +53,7 @@ enum Command {
     Serve(Serve),
     Apply(Apply),
     Fleet(Fleet),
+    Plan(Box<Plan>),
     Snapshot(Snapshot),
     Completions(Completions),
 }
@@ -164,6 +166,108 @@ struct Apply {
     dry_run: bool,
 }
 
+/// Rehearse a change on a copy of a cluster, in virtual time, and say what would come of it.
+///
+/// Nothing is written to the cluster. Steps are taken in the order in which they are given; after
+/// each, time runs on until everything has settled. Exit code 0: nothing falls below its target;
+/// 2: something does; 1: an error.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  bayplan plan --context prod --drain a01-h17
+  bayplan plan --context prod --lose zone=eu-west-1b --allow-dip 60s -o markdown
+  bayplan plan --cluster staging --scale deploy/cart=20 -n shop --wait 10m --lose rack=b07
+  kubectl get nodes,pods,deploy,rs,sts,ds,pdb,svc,pc,pvc,pv -A -o json > dump.json
+  bayplan plan --from-dump dump.json --drain a01-h17 --save drain.rehearsal
+  bayplan plan --open drain.rehearsal -o json
+  bayplan plan --from-dump dump.json --step 'set deploy/cart spread rack=1 -n shop' -f new.yaml
+
+Steps, with --step TEXT, or one a line in a file with --steps FILE:
+  drain NODE · cordon NODE · uncordon NODE · remove NODE
+  lose LEVEL=VALUE · restore LEVEL=VALUE    (node, rack, zone, region, power or a node label)
+  add COUNT like NODE · add COUNT of INSTANCE-TYPE
+  scale KIND/NAME=REPLICAS · evict POD      (each with -n NAMESPACE)
+  set KIND/NAME requests|limits [CONTAINER:]cpu=500m,memory=1Gi
+  set KIND/NAME image [CONTAINER=]IMAGE
+  set KIND/NAME spread LEVEL=SKEW [soft] · set KIND/NAME apart LEVEL [soft]
+  patch KIND/NAME JSON · apply FILE · pack most|least|balanced · wait DURATION")]
+struct Plan {
+    #[command(flatten)]
+    target: TargetArguments,
+    /// Read the cluster from what `kubectl get -A -o yaml|json` printed: a file, a folder or `-`
+    #[arg(long, value_name = "FILE|DIR|-", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
+    from_dump: Vec<PathBuf>,
+    /// Take a saved rehearsal again; steps that are given follow its own
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "context", "kubeconfig", "from_dump"])]
+    open: Option<PathBuf>,
+    /// Where workloads, pods and manifests are that name no namespace
+    #[arg(short, long, value_name = "NS")]
+    namespace: Option<String>,
+    /// Cordon a node and evict its pods, as far as budgets allow
+    #[arg(long, value_name = "NODE", help_heading = "Steps")]
+    drain: Vec<String>,
+    #[arg(long, value_name = "NODE", help_heading = "Steps")]
+    cordon: Vec<String>,
+    #[arg(long, value_name = "NODE", help_heading = "Steps")]
+    uncordon: Vec<String>,
+    /// Take the power from a failure domain: node=a01, rack=b07, zone=eu-1b, …
+    #[arg(long, value_name = "LEVEL=VALUE", help_heading = "Steps")]
+    lose: Vec<String>,
+    #[arg(long, value_name = "LEVEL=VALUE", help_heading = "Steps")]
+    restore: Vec<String>,
+    /// Add machines: '3 like a01', '2 of m6i.large'
+    #[arg(long, value_name = "MACHINES", help_heading = "Steps")]
+    add: Vec<String>,
+    /// Delete a node
+    #[arg(long, value_name = "NODE", help_heading = "Steps")]
+    remove: Vec<String>,
+    #[arg(long, value_name = "KIND/NAME=N", help_heading = "Steps")]
+    scale: Vec<String>,
+    /// Change a pod template: 'deploy/cart requests cpu=1'
+    #[arg(long, value_name = "SETTING", help_heading = "Steps")]
+    set: Vec<String>,
+    /// A strategic merge patch: 'deploy/cart {…}'
+    #[arg(long, value_name = "PATCH", help_heading = "Steps")]
+    patch: Vec<String>,
+    #[arg(long, value_name = "POD", help_heading = "Steps")]
+    evict: Vec<String>,
+    /// Apply a manifest
+    #[arg(short = 'f', long, value_name = "FILE|DIR", help_heading = "Steps")]
+    filename: Vec<String>,
+    /// From here on the scheduler prefers full, empty or evenly used machines
+    #[arg(long, value_name = "most|least|balanced", help_heading = "Steps")]
+    pack: Vec<String>,
+    /// Let virtual time pass
+    #[arg(long, value_name = "DURATION", help_heading = "Steps")]
+    wait: Vec<String>,
+    /// Any step as text
+    #[arg(long, value_name = "TEXT", help_heading = "Steps")]
+    step: Vec<String>,
+    /// Steps from a file, one a line
+    #[arg(long, value_name = "FILE", help_heading = "Steps")]
+    steps: Vec<PathBuf>,
+    /// What recovers within this long has not fallen below its target
+    #[arg(long, value_name = "DURATION")]
+    allow_dip: Option<String>,
+    /// What is left to chance follows from it [default: 0, or the saved one]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: PlanFormat,
+    /// Write objects, steps and seed to a file for --open; secrets are never in it
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Replace all names in the saved file
+    #[arg(long, requires = "save")]
+    pseudonymise: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum PlanFormat {
+    Table,
+    Json,
+    Markdown,
+}
+
 /// Fleet files: the machines of an embedded cluster.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
@@ -238,13 +342,28 @@ struct Completions {
     shell: clap_complete::Shell,
 }
 
-/// Parses the arguments and does what they say. Usage errors end the process with code 2.
+/// Parses the arguments and does what they say. Usage errors end the process with code 2, those of
+/// `plan` with code 1, because 2 is one of its answers.
 pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
+    let matches = match Arguments::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("plan") => {
+            let _unread = error.print();
+            return ExitCode::FAILURE;
+        }
+        Err(error) => error.exit(),
+    };
+    let arguments = match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => arguments,
+        Err(error) => error.exit(),
+    };
+    // Which step comes first is known to the matches alone.
+    let given = matches.subcommand_matches("plan");
     let result = match arguments.command {
         Some(Command::Serve(command)) => serve::run(command),
         Some(Command::Apply(command)) => apply::run(command),
         Some(Command::Fleet(command)) => fleet::run(&command),
+        Some(Command::Plan(command)) => plan::run(&command, given.unwrap_or(&matches)),
         Some(Command::Completions(command)) => completions::run(&command),
         Some(Command::Snapshot(command)) => snapshot::run(&command),
         None => console::run(&arguments.console),
@@ -333,8 +452,6 @@ fn termination() -> Result<impl Future<Output = ()>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[track_caller]
@@ -352,6 +469,9 @@ mod tests {
             "bayplan serve --cluster shop --data :memory: --fleet none --listen 127.0.0.1:0 --write-kubeconfig kc --apply a.yaml --apply b",
             "bayplan apply -f a.yaml -f - --dry-run -n shop --cluster shop",
             "bayplan fleet check fleet.yaml",
+            "bayplan plan --context prod --drain a --lose zone=b --scale deploy/c=3 -n shop -o json",
+            "bayplan plan --from-dump d.json --from-dump e --wait 10m --save f --pseudonymise",
+            "bayplan plan --open f --seed 7 --allow-dip 30s -f new.yaml --steps s.txt",
             "bayplan snapshot bays --size 80x24 -o png --color 256",
             "bayplan completions bash",
         ] {
@@ -366,6 +486,8 @@ mod tests {
             "bayplan -A -n shop",
             "bayplan apply",
             "bayplan snapshot",
+            "bayplan plan --from-dump d --cluster c",
+            "bayplan plan --pseudonymise --drain a",
             "bayplan serve --listen nowhere",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -4,6 +4,7 @@
 //! work with one kind of cluster only by accident. Start with `session.rs`.
 
 pub mod apply;
+pub mod census;
 
 mod catalogue;
 mod embedded;

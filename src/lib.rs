@@ -4,7 +4,8 @@
 //! In reading order: [`k8s`] says what objects mean; [`store`], [`apiserver`], [`sched`],
 //! [`control`] and [`agent`] are the parts of a control plane as plain values and functions
 //! ([`packing`] holds the optimisers that know numbers only);
-//! [`plane`] joins them into one state machine; [`serve`] and [`connect`] give it a network face;
+//! [`plane`] joins them into one state machine, [`rehearse`] forks one; [`serve`] and [`connect`]
+//! give it a network face;
 //! [`tui`] is the console. `ARCHITECTURE.md` has the picture and who may import whom.
 
 pub mod stdx;
@@ -20,6 +21,7 @@ pub mod store;
 pub mod topology;
 
 pub mod plane;
+pub mod rehearse;
 pub mod sim;
 
 pub mod connect;

@@ -48,6 +48,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "stdx",
         ],
     ),
+    (
+        "rehearse",
+        &[
+            "plane",
+            "apiserver",
+            "store",
+            "sched",
+            "control",
+            "agent",
+            "topology",
+            "k8s",
+            "stdx",
+        ],
+    ),
     ("config", &["k8s", "stdx"]),
     (
         "serve",
@@ -71,6 +85,7 @@ const CORES: &[&str] = &[
     "agent",
     "apiserver",
     "plane",
+    "rehearse",
     "sim",
 ];
 

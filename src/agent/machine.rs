@@ -13,12 +13,15 @@ use serde_json::{Value, json};
 use super::delay::{self, draw};
 use crate::k8s::op::{EventDraft, EventSeverity};
 use crate::k8s::{
-    Cluster, Name, Object, ObjectKey, Op, Patch, Preconditions, Subresource, Uid, resources,
+    Cluster, Name, Object, ObjectKey, Op, Patch, Preconditions, Propagation, Subresource, Uid,
+    resources,
 };
 use addresses::Addresses;
 
 /// How often a lease is renewed: a quarter of its 40 s.
 pub const LEASE_INTERVAL: SignedDuration = SignedDuration::from_secs(10);
+/// How far ahead a rehearsal's machine holds its lease: further than anybody rehearses.
+pub const LEASE_HELD: SignedDuration = SignedDuration::from_hours(24 * 366);
 const LEASE_SECONDS: u32 = 40;
 const LEASE_NAMESPACE: &str = "kube-node-lease";
 /// An unchanged status is reported again after this long (`nodeStatusReportFrequency`).
@@ -132,7 +135,7 @@ impl Machine {
     /// Renews the lease, or creates it where there is none.
     pub fn lease(&self, cluster: &Cluster, name: &Name, now: Timestamp) -> Op {
         let renewed = micro(now);
-        let key = ObjectKey::new(resources::LEASES, LEASE_NAMESPACE, name);
+        let key = lease_key(name);
         if cluster.get(&key).is_some() {
             return Op::Patch {
                 key,
@@ -289,6 +292,24 @@ impl Machine {
             reporter: "kubelet".into(),
             host: self.name.clone(),
         })
+    }
+}
+
+fn lease_key(name: &str) -> ObjectKey {
+    ObjectKey::new(resources::LEASES, LEASE_NAMESPACE, name)
+}
+
+pub fn has_lease(cluster: &Cluster, name: &str) -> bool {
+    cluster.get(&lease_key(name)).is_some()
+}
+
+/// A held lease ends with its machine.
+pub fn drop_lease(name: &str) -> Op {
+    Op::Delete {
+        key: lease_key(name),
+        if_match: Preconditions::default(),
+        propagation: Propagation::Background,
+        grace_period_s: None,
     }
 }
 

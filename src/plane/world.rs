@@ -78,6 +78,27 @@ impl World {
         seed: u64,
         now: Timestamp,
     ) -> Self {
+        Self::begin(objects, revision, seed, now, Agents::new(seed))
+    }
+
+    /// A cluster to rehearse on, from copies of another one's objects: its machines write only what
+    /// changes, so that virtual time passes quickly.
+    pub fn rehearse(
+        objects: Vec<Arc<Object>>,
+        revision: Revision,
+        seed: u64,
+        now: Timestamp,
+    ) -> Self {
+        Self::begin(objects, revision, seed, now, Agents::quiet(seed))
+    }
+
+    fn begin(
+        objects: Vec<Arc<Object>>,
+        revision: Revision,
+        seed: u64,
+        now: Timestamp,
+        agents: Agents,
+    ) -> Self {
         let store = Store::restore(objects, revision);
         let registry = Registry::of(store.cluster()).with_pod_log(pod_log::of);
         let mut world = Self {
@@ -85,7 +106,7 @@ impl World {
             registry: Arc::new(registry),
             controllers: Controllers::new(),
             scheduler: Scheduler::new(Configuration::default(), seed),
-            agents: Agents::new(seed),
+            agents,
             ids: Stream::new(seed, "ids"),
             journal: Vec::new(),
             next_sweep: now,
@@ -159,6 +180,15 @@ impl World {
 
     pub fn cluster(&self) -> &Cluster {
         self.store.cluster()
+    }
+
+    /// A scheduler that decides by other rules takes over; what waits is tried again by them.
+    pub fn set_scheduler(&mut self, configuration: Configuration, seed: u64) {
+        self.scheduler = Scheduler::new(configuration, seed);
+        let cluster = self.store.snapshot().cluster;
+        for change in additions(&cluster) {
+            self.scheduler.observe(&change);
+        }
     }
 
     fn reconcile(&mut self, now: Timestamp) {
@@ -256,17 +286,23 @@ impl World {
 
     /// After a start everything is looked at once, as if it had just been added.
     fn replay(&mut self) {
-        let snapshot = self.store.snapshot();
-        for resource in snapshot.cluster.resources() {
-            for object in snapshot.cluster.list(resource) {
-                self.observe(&Change {
-                    kind: ChangeKind::Added,
-                    object: Arc::clone(object),
-                    previous: None,
-                });
-            }
+        let cluster = self.store.snapshot().cluster;
+        for change in additions(&cluster) {
+            self.observe(&change);
         }
     }
+}
+
+/// Every object as if it had just been added.
+fn additions(cluster: &Cluster) -> impl Iterator<Item = Change> {
+    let objects = cluster
+        .resources()
+        .flat_map(|resource| cluster.list(resource));
+    objects.map(|object| Change {
+        kind: ChangeKind::Added,
+        object: Arc::clone(object),
+        previous: None,
+    })
 }
 
 #[cfg(test)]
