@@ -27,6 +27,7 @@ pub mod keymap;
 
 pub mod cache;
 pub mod notice;
+pub mod printed;
 
 pub mod answer;
 pub mod effect;

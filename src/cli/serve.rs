@@ -41,8 +41,9 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
     let outcome = run_until_stopped(&host, command.write_kubeconfig, manifests, stop).await;
     // What was acknowledged is on disk either way; stopping closes the store properly.
     let stopped = host.stop().await;
-    outcome?;
+    // Why it stopped says more than that it did.
     stopped?;
+    outcome?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::config::manifest::Document;
 
 use super::notice::Notice;
+use crate::k8s::quantity::Quantity;
 use catalogue::Catalogue;
 use removal::Merge;
 
@@ -71,12 +72,55 @@ pub async fn apply(
     let mut catalogue = Catalogue::of(client.clone(), &documents);
     for document in documents {
         let name = display_name(&document.object);
-        let outcome = apply_one(client, &mut catalogue, &document.object, options).await;
+        let mut outcome = apply_one(client, &mut catalogue, &document.object, options).await;
+        // Kubernetes says that a quantity is wrong, and not which.
+        if let Err(notice) = &mut outcome
+            && notice.message.contains("quantit")
+            && let Some((path, text)) = wrong_quantity(&document.object, "")
+        {
+            notice.message = format!(
+                "{} ({path}: `{text}`; a quantity is a number with at most one of n u m k M G T P E Ki Mi Gi Ti Pi Ei)",
+                notice.message
+            );
+        }
         report(Report {
             origin: format!("{}:{}", document.file, document.line),
             name,
             outcome,
         });
+    }
+}
+
+/// The first value under `requests`, `limits`, `hard` or `capacity` that is no quantity, and where.
+fn wrong_quantity(value: &Value, path: &str) -> Option<(String, String)> {
+    const AMOUNTS: [&str; 5] = ["requests", "limits", "hard", "capacity", "overhead"];
+    match value {
+        Value::Object(fields) => fields.iter().find_map(|(name, field)| {
+            let here = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            let amounts = field
+                .as_object()
+                .filter(|_| AMOUNTS.contains(&name.as_str()));
+            let wrong = amounts.and_then(|amounts| {
+                amounts.iter().find_map(|(resource, amount)| {
+                    let text = amount
+                        .as_str()
+                        .map_or_else(|| amount.to_string(), ToOwned::to_owned);
+                    Quantity::parse(&text)
+                        .is_err()
+                        .then(|| (format!("{here}.{resource}"), text))
+                })
+            });
+            wrong.or_else(|| wrong_quantity(field, &here))
+        }),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(index, item)| wrong_quantity(item, &format!("{path}[{index}]"))),
+        _ => None,
     }
 }
 

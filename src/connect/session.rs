@@ -61,8 +61,8 @@ pub struct Session {
 pub enum ConnectError {
     #[error(transparent)]
     Host(#[from] HostError),
-    #[error("the kubeconfig cannot be used")]
-    Kubeconfig(#[source] Box<KubeconfigError>),
+    #[error("the kubeconfig cannot be used: {}; name another with --kubeconfig", plain(.0))]
+    Kubeconfig(Box<KubeconfigError>),
     #[error("context `{0}` is not in the kubeconfig")]
     NoContext(String),
     #[error("there is no context or cluster `{name}`; there are {known}")]
@@ -71,6 +71,25 @@ pub enum ConnectError {
     NoAnswer(String),
     #[error("no client for `{cluster}`: {notice}")]
     Client { cluster: String, notice: Notice },
+}
+
+/// The first line of what the library says: it draws the place below.
+fn plain(error: &KubeconfigError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        let told = inner.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        cause = inner.source();
+    }
+    let line = text.lines().next().unwrap_or_default();
+    line.replace("'\"", "`")
+        .replace("\"'", "`")
+        .trim_end()
+        .to_owned()
 }
 
 impl ConnectError {

@@ -85,12 +85,11 @@ impl Connector {
 
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    #[error("the cluster's folder `{}` cannot be used", path.display())]
-    Folder {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
+    #[error(
+        "the cluster's folder `{}` cannot be used: {reason}; choose another with --data, or see who owns it",
+        path.display()
+    )]
+    Folder { path: PathBuf, reason: io::Error },
     #[error(transparent)]
     Journal(#[from] JournalError),
     #[error("reading the cluster's store `{}` failed; nothing was changed", path.display())]
@@ -99,10 +98,10 @@ pub enum HostError {
     Seed { object: String, message: String },
     #[error(transparent)]
     Certificates(#[from] CertificateError),
-    #[error("cannot listen on {address}: {}", plain(source))]
+    #[error("cannot listen on {address}: {}", plain(reason))]
     Listen {
         address: SocketAddr,
-        source: io::Error,
+        reason: io::Error,
     },
     #[error("the local endpoint in `{}` cannot be opened", path.display())]
     Local {
@@ -136,7 +135,7 @@ impl Host {
             Some(address) => Some(
                 TcpListener::bind(address)
                     .await
-                    .map_err(|source| HostError::Listen { address, source })?,
+                    .map_err(|reason| HostError::Listen { address, reason })?,
             ),
             None => None,
         };
@@ -168,7 +167,7 @@ impl Host {
     fn serve_tls(&mut self, tcp: TcpListener) -> Result<(), HostError> {
         let address = tcp.local_addr().map_err(|source| HostError::Listen {
             address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            source,
+            reason: source,
         })?;
         let host_name = host_name();
         let config = self
@@ -297,9 +296,9 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
         plant(&mut world, &options.seed)?;
         return Ok((world, None));
     };
-    files::make_private_folder(folder).map_err(|source| HostError::Folder {
+    files::make_private_folder(folder).map_err(|reason| HostError::Folder {
         path: folder.clone(),
-        source,
+        reason,
     })?;
     let path = folder.join(STORE);
     let reading = path.clone();

@@ -99,14 +99,20 @@ pub struct Restored {
 
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("the cluster's store `{}` is in use{holder}", path.display())]
+    #[error(
+        "the cluster's store `{}` is in use{holder}; `bayplan` joins it, or end that process first",
+        path.display()
+    )]
     Held { path: PathBuf, holder: String },
     #[error(
-        "the cluster's store `{}` was written by a newer bayplan (format {found}, this one reads {FORMAT})",
+        "the cluster's store `{}` was written by a newer bayplan (format {found}, this one reads {FORMAT}); nothing was changed, open it with that bayplan",
         path.display()
     )]
     Newer { path: PathBuf, found: u64 },
-    #[error("the cluster's store `{}` is damaged ({detail}); nothing was changed", path.display())]
+    #[error(
+        "the cluster's store `{}` is damaged ({detail}); nothing was changed, put a copy of it in its place or open another cluster",
+        path.display()
+    )]
     Corrupt { path: PathBuf, detail: String },
     #[error("the cluster's store `{}` cannot be opened: {detail}", path.display())]
     Open { path: PathBuf, detail: String },

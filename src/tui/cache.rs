@@ -16,6 +16,7 @@ use crate::stdx::humanize::thousands;
 
 use super::pages::timeline::model::Timeline;
 use super::pages::timeline::observe;
+use super::printed::{Printed, PrintedEvent};
 
 /// A value that has just changed is marked this long.
 pub const FRESH: SignedDuration = SignedDuration::from_secs(2);
@@ -25,6 +26,8 @@ const CHANGES_MAX: usize = 20_000;
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
     pub cluster: Cluster,
+    /// What the server prints of the kind that is looked at.
+    pub printed: BTreeMap<Resource, Printed>,
     pub kinds: Vec<KindInfo>,
     feeds: BTreeMap<Resource, FeedState>,
     changed: OrdMap<Uid, Timestamp>,
@@ -111,6 +114,14 @@ pub enum FeedEvent {
 }
 
 impl Cache {
+    /// Rows of a table; the page is told as of any change.
+    pub fn print(&mut self, resource: &Resource, event: PrintedEvent) {
+        self.printed
+            .entry(resource.clone())
+            .or_default()
+            .take(event);
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }

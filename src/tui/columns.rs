@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::k8s::object::Labels;
 use crate::k8s::status::Health;
@@ -24,6 +25,7 @@ pub mod event;
 pub mod node;
 pub mod pod;
 pub mod pod_disruption_budget;
+pub mod printed;
 pub mod service;
 pub mod workload;
 
@@ -40,6 +42,8 @@ pub trait Shown {
 #[derive(Clone, Debug)]
 pub struct ObjectRow {
     pub object: Arc<Object>,
+    /// What the server prints of it, where its kind has no columns here.
+    pub cells: Option<Arc<Vec<Value>>>,
 }
 
 impl Shown for ObjectRow {
@@ -75,16 +79,25 @@ fn search_text(object: &Object) -> String {
     )
 }
 
+/// Whether a kind is shown as the server prints it.
+pub fn is_printed(resource: &Resource) -> bool {
+    own(resource).is_none()
+}
+
 /// The columns of a kind that has no row type of its own.
 pub fn of(resource: &Resource) -> &'static [Column<ObjectRow>] {
+    own(resource).unwrap_or(ANY)
+}
+
+fn own(resource: &Resource) -> Option<&'static [Column<ObjectRow>]> {
     if *resource == resources::NODES {
-        node::COLUMNS
+        Some(node::COLUMNS)
     } else if resource.plural == "events" {
-        event::COLUMNS
+        Some(event::COLUMNS)
     } else if *resource == resources::POD_DISRUPTION_BUDGETS {
-        pod_disruption_budget::COLUMNS
+        Some(pod_disruption_budget::COLUMNS)
     } else {
-        ANY
+        None
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Effect {
     Theme(String),
     /// Watch exactly these kinds from now on.
     Watch(Vec<Resource>),
+    /// Follow what the server prints of this kind, and of no other.
+    Print(Option<Resource>),
     /// The writes of the journal entry `number`, one after the other.
     Send {
         number: u64,

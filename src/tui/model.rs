@@ -62,6 +62,8 @@ pub struct Model {
     pub summary: Summary,
     /// Kinds that are watched now.
     pub watched: Vec<Resource>,
+    /// The kind whose server-side table is followed now.
+    pub printing: Option<Resource>,
     /// Pages may look at a storm of changes once a second; this is when they are told once more
     /// after the last change, so that no picture stays that was made in the middle of it.
     pub catch_up: Option<Timestamp>,
@@ -179,6 +181,7 @@ impl Model {
             problems: Vec::new(),
             summary: Summary::default(),
             watched: Vec::new(),
+            printing: None,
             catch_up: None,
             unsettled: true,
             ended: false,

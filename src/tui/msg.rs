@@ -8,6 +8,7 @@ use super::answer::Answer;
 use super::cache::{FeedEvent, KindInfo};
 use super::key::Chord;
 use super::notice::Notice;
+use super::printed::PrintedEvent;
 use super::view::{Target, View};
 
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Msg {
     Resize(u16, u16),
     Feed(Resource, FeedEvent),
     Kinds(Vec<KindInfo>),
+    /// What the server prints of objects of a kind.
+    Printed(Resource, PrintedEvent),
     Answer(View, Answer),
     /// One write of a journal entry was answered.
     Sent {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::k8s::{Cluster, Resource};
 
+use super::actions::proposal::Consequence;
 use super::actions::{Action, Journal};
 use super::answer::Answer;
 use super::cache::Cache;
@@ -46,6 +47,12 @@ pub enum Ask {
     Notice(Notice),
     /// Opens the panel that shows what an action would do and sends it when confirmed.
     Propose(Box<Action>),
+    /// Sends it at once where neither these concerns nor its own consequences speak against it;
+    /// else opens the panel with them.
+    Unless {
+        action: Box<Action>,
+        concerns: Vec<Consequence>,
+    },
     /// Opens a menu; the chosen command comes back as any command does.
     Menu {
         title: String,
@@ -58,6 +65,11 @@ pub trait Page {
     /// The kinds that must be watched while this page is open. Nodes and pods always are.
     fn feeds(&self) -> Vec<Resource> {
         Vec::new()
+    }
+
+    /// The kind whose objects are shown as the server prints them.
+    fn printed(&self) -> Option<Resource> {
+        None
     }
 
     /// The page is gone to: with an object to show, a row to select, a filter.

@@ -14,4 +14,5 @@ pub mod paint;
 pub mod preferences;
 pub mod send;
 pub mod snapshot;
+pub mod tables;
 pub mod terminal;

@@ -5,8 +5,10 @@
 //! panels that are open keep their own target. Marks that a filter hides are dropped, and the
 //! number of dropped ones is handed out once.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::k8s::object::Labels;
 use crate::k8s::quantity::Quantity;
@@ -29,7 +31,7 @@ pub trait Record {
 
 /// One column over records of type `T`.
 pub struct Column<T> {
-    pub title: &'static str,
+    pub title: Cow<'static, str>,
     pub align: Align,
     pub min: u16,
     pub max: u16,
@@ -41,6 +43,12 @@ pub struct Column<T> {
     pub unit: Unit,
     pub cell: fn(&T, &Context) -> Cell,
     pub key: fn(&T, &Context) -> SortKey,
+}
+
+impl<T> fmt::Debug for Column<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.title)
+    }
 }
 
 /// What rows are ordered and compared by.
@@ -111,7 +119,7 @@ impl<T> Column<T> {
         key: fn(&T, &Context) -> SortKey,
     ) -> Self {
         Self {
-            title,
+            title: Cow::Borrowed(title),
             align: Align::Left,
             min: 4,
             max: 40,
@@ -439,7 +447,7 @@ impl<T: Record> TableState<T> {
 
     /// Sets the filter; settle again afterwards.
     pub fn set_filter(&mut self, text: &str, columns: &[Column<T>]) -> Result<(), String> {
-        let names: Vec<&str> = columns.iter().map(|column| column.title).collect();
+        let names: Vec<&str> = columns.iter().map(|column| &*column.title).collect();
         self.filter = Filter::parse(text, &names)?;
         Ok(())
     }
@@ -462,7 +470,7 @@ impl<T: Record> TableState<T> {
                 .or_else(|| titled(&|title| title.starts_with(&wanted)))
                 .or_else(|| titled(&|title| title.contains(&wanted)))
                 .ok_or_else(|| {
-                    let known: Vec<_> = columns.iter().map(|column| column.title).collect();
+                    let known: Vec<_> = columns.iter().map(|column| &*column.title).collect();
                     format!(
                         "no column `{name}`; there are {}",
                         known.join(", ").to_lowercase()
@@ -510,7 +518,7 @@ impl<T: Record> TableState<T> {
             .filter(|(_, column)| self.wide || !column.wide)
             .collect();
         let heads = shown.iter().map(|(index, column)| ColumnHead {
-            title: column.title.to_owned(),
+            title: column.title.clone().into_owned(),
             align: column.align,
             min: column
                 .min

@@ -49,6 +49,13 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
             model.unsettled = true;
             // Kinds that could not be watched before may be known now.
             effects.push(Effect::Watch(model.watched.clone()));
+            effects.extend(model.printing.clone().map(|kind| Effect::Print(Some(kind))));
+        }
+        Msg::Printed(resource, event) => {
+            if model.printing.as_ref() == Some(&resource) {
+                model.cache.print(&resource, event);
+                model.unsettled = true;
+            }
         }
         Msg::Answer(view, answer) => {
             let asks = model.with_page(view, now, |page, context| page.receive(answer, context));
@@ -173,6 +180,9 @@ pub(super) fn carry_out(
             Ask::Go(place) => command::go(model, &place, now, effects),
             Ask::Notice(notice) => tell(model, notice, now),
             Ask::Propose(action) => propose::open(model, &action, now),
+            Ask::Unless { action, concerns } => {
+                propose::unless(model, *action, concerns, now, effects);
+            }
             Ask::Menu { title, choices } => command::menu(model, title, choices),
             Ask::Effect(effect) => effects.push(effect),
         }

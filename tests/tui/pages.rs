@@ -161,23 +161,69 @@ fn pods_on_a_dead_machine_are_not_shown_as_running_well() {
     console.shows("? Running node lost");
 }
 
+fn is_sent(console: &Console) -> bool {
+    console
+        .effects
+        .iter()
+        .any(|effect| matches!(effect, Effect::Send { .. }))
+}
+
 #[test]
-fn replicas_are_shown_with_their_outcome_and_sent_only_through_the_panel() {
+fn one_enter_sends_replicas_whose_outcome_is_harmless() {
     let mut console = loaded(View::Workloads, (120, 40));
     console.press("/ \"cart\" enter s 5");
     console.shows("replicas 3 → 5");
     console.shows("2 new pods: all fit");
-    let sent = |console: &Console| {
-        console
-            .effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Send { .. }))
-    };
+    assert!(!is_sent(&console));
     console.press("enter");
-    assert!(!sent(&console), "the panel comes first");
+    assert!(is_sent(&console));
+    console.shows("scale shop/cart 3 → 5: sent");
+}
+
+#[test]
+fn replicas_that_do_not_fit_are_asked_about_with_what_is_wrong() {
+    let mut console = loaded(View::Workloads, (120, 40));
+    console.press("/ \"cart\" enter s 4 0 0 0");
+    console.shows("would wait");
+    console.press("enter");
+    assert!(!is_sent(&console), "the panel comes first");
     console.shows("scale shop/cart");
+    console.shows("new pods would wait");
     console.press("enter");
-    assert!(sent(&console));
+    assert!(is_sent(&console));
+}
+
+#[test]
+fn no_outcome_is_shown_before_all_lists_are_here() {
+    use bayplan::tui::cache::{FeedEvent, FeedState};
+    let mut console = loaded(View::Workloads, (120, 40));
+    let state = |state| Msg::Feed(resources::PODS, FeedEvent::State(state));
+    console.tell(state(FeedState::Loading {
+        loaded: 0,
+        total: Some(30),
+    }));
+    console.press("/ \"cart\" enter s 5");
+    console.shows("still loading pods (0 of 30): the outcome is not known yet");
+    console.press("enter");
+    assert!(!is_sent(&console));
+    console.shows("still loading pods");
+    console.press("esc s 5");
+    console.tell(state(FeedState::Live { since: console.now }));
+    console.shows("2 new pods: all fit");
+}
+
+#[test]
+fn digits_are_views_except_on_the_replicas() {
+    let mut console = loaded(View::Workloads, (120, 40));
+    console.press("/ \"cart\" enter l 5");
+    assert_eq!(console.model.view(), View::Workloads);
+    console.shows("replicas 3 → 5");
+    console.press("esc");
+    console.press("h 5");
+    assert_eq!(console.model.view(), View::Pods);
+    let mut console = loaded(View::Workloads, (120, 40));
+    console.press("l esc 5");
+    assert_eq!(console.model.view(), View::Pods, "esc leaves the replicas");
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn holder_is_named_when_the_store_is_in_use() {
     assert!(
         error
             .to_string()
-            .ends_with("is in use by process 4711 (bayplan serve)"),
+            .contains("is in use by process 4711 (bayplan serve);"),
         "{error}"
     );
 }

@@ -200,17 +200,18 @@ const MOVES: &[Entry] = &[
         Command::PlaceForth
     }),
     moving("last", &["-"], "the last place", || Command::PlaceLast).views(NOT_BAYS),
-    moving("time-back", &["["], "back in the cluster's time", || {
-        Command::TimeBack
-    })
-    .views(&[View::Timeline]),
+    moving(
+        "time-back",
+        &["["],
+        "back in the cluster's time: the timeline, a minute a press",
+        || Command::TimeBack,
+    ),
     moving(
         "time-forth",
         &["]"],
         "forward in the cluster's time",
         || Command::TimeForth,
-    )
-    .views(&[View::Timeline]),
+    ),
 ];
 
 const fn moving(

@@ -14,6 +14,7 @@ use crate::sched::{PlaceOptions, PlaceOrder, Snapshot};
 use crate::stdx::humanize::counted;
 use crate::topology::spread::{percent, spread_of};
 use crate::topology::{Amounts, Domains, Level, Survey, WorkloadKey};
+use crate::tui::actions::proposal::{Consequence, Weight};
 
 /// More new pods than this are not placed in thought; the answer says so.
 const PLACED_MAX: u32 = 5_000;
@@ -57,6 +58,26 @@ impl ReplicasForecast {
         self.refused > 0
             || self.quotas.iter().any(|note| note.is_bad)
             || self.budget.as_ref().is_some_and(|note| note.is_bad)
+    }
+
+    /// What speaks against it, in words; nothing, where all fit and no budget is broken.
+    pub fn concerns(&self) -> Vec<Consequence> {
+        let mut list = Vec::new();
+        let mut warn = |text: String| {
+            list.push(Consequence {
+                weight: Weight::Warning,
+                text,
+            });
+        };
+        if self.refused > 0 {
+            let what = counted(self.refused, "new pod would wait", "new pods would wait");
+            warn(format!("{what}: {}", sentence(&self.reasons)));
+        }
+        let notes = self.quotas.iter().chain(&self.budget);
+        notes
+            .filter(|note| note.is_bad)
+            .for_each(|note| warn(note.text.clone()));
+        list
     }
 
     fn pods_line(&self) -> String {

@@ -359,7 +359,7 @@ fn watch_error(status: &str) -> Ended {
 }
 
 /// Percent-encodes what may not stand in a query value.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use super::feed::{Followed, follow};
 use super::logs::{self, LogEvent};
 use super::send::{Mode, evict, fetch, send};
-use super::{discovery, feed};
+use super::{discovery, feed, tables};
 use crate::connect::Notice as Failure;
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
@@ -42,6 +42,8 @@ pub struct Outside {
     wanted: BTreeSet<Resource>,
     feeds: BTreeMap<Resource, AbortHandle>,
     logs: BTreeMap<LogOrder, AbortHandle>,
+    /// What the server prints of the kind that is looked at.
+    table: Option<AbortHandle>,
     /// Jitter of back-offs.
     seed: u64,
 }
@@ -56,6 +58,7 @@ impl Outside {
             wanted: BTreeSet::new(),
             feeds: BTreeMap::new(),
             logs: BTreeMap::new(),
+            table: None,
             seed,
         };
         outside.discover();
@@ -91,6 +94,7 @@ impl Outside {
     pub fn carry_out(&mut self, effect: Effect) -> Option<Effect> {
         match effect {
             Effect::Watch(wanted) => self.watch(wanted),
+            Effect::Print(resource) => self.print(resource),
             Effect::Send { number, ops } => self.send(number, ops),
             Effect::DryRun { view, op } => self.dry_run(view, op),
             Effect::Fetch { view, key } => self.fetch(view, key),
@@ -115,6 +119,18 @@ impl Outside {
             keep
         });
         self.begin_feeds();
+    }
+
+    /// Before discovery has answered there is nothing to ask for; the order comes again then.
+    fn print(&mut self, resource: Option<Resource>) {
+        if let Some(task) = self.table.take() {
+            task.abort();
+        }
+        let followed = resource.and_then(|resource| self.followed(&resource));
+        if let Some(followed) = followed.filter(|_| self.kinds.is_some()) {
+            let following = tables::follow(self.client.clone(), followed, self.out.clone());
+            self.table = Some(spawn(following).abort_handle());
+        }
     }
 
     fn begin_feeds(&mut self) {
@@ -281,7 +297,12 @@ impl Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        for task in self.feeds.values().chain(self.logs.values()) {
+        for task in self
+            .feeds
+            .values()
+            .chain(self.logs.values())
+            .chain(&self.table)
+        {
             task.abort();
         }
     }

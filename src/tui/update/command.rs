@@ -8,7 +8,7 @@ use crate::tui::command::{Availability, Command, Make};
 use crate::tui::effect::Effect;
 use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
-use crate::tui::view::{Place, Scope};
+use crate::tui::view::{Place, Scope, View};
 
 use super::{carry_out, drains, input, propose, tell, to_page};
 
@@ -78,6 +78,16 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         Command::Namespaces(Some(scope)) => scope_to(model, scope.clone(), now),
         Command::Namespaces(None) => namespaces(model),
         Command::Contexts(name) => contexts(model, name.as_deref(), now, effects),
+        Command::TimeBack if view != View::Timeline => {
+            go(model, &Place::of(View::Timeline), now, effects);
+        }
+        Command::TimeForth if view != View::Timeline => {
+            tell(
+                model,
+                Notice::note("this is now; `[` goes back in time"),
+                now,
+            );
+        }
         Command::Zoom => {
             model.zoomed = !model.zoomed;
             model.unsettled = true;
@@ -131,6 +141,12 @@ pub fn open_page(model: &mut Model, place: &Place, now: Timestamp, effects: &mut
     if needs != model.watched {
         model.watched.clone_from(&needs);
         effects.push(Effect::Watch(needs));
+    }
+    let printed = model.page().and_then(crate::tui::page::Page::printed);
+    if printed != model.printing {
+        model.cache.printed.clear();
+        model.printing.clone_from(&printed);
+        effects.push(Effect::Print(printed));
     }
 }
 

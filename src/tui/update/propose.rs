@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::k8s::{Resource, resources};
 use crate::sched::surroundings::WATCHED;
-use crate::tui::actions::proposal::Consequence;
+use crate::tui::actions::proposal::{Consequence, Proposal, Weight};
 use crate::tui::actions::{Action, Confirmation, Outcome};
 use crate::tui::effect::{Computation, Effect};
 use crate::tui::forecast::drain;
@@ -28,7 +28,40 @@ fn open_for(model: &mut Model, action: &Action, undoes: Option<u64>, now: Timest
         return tell(model, Notice::warning(text), now);
     }
     let proposal = action.propose(&model.cache.cluster);
-    let forecast = match action {
+    show(model, proposal, undoes);
+}
+
+/// Sends what is harmless at once; everything else is asked about with what speaks against it.
+pub fn unless(
+    model: &mut Model,
+    action: Action,
+    concerns: Vec<Consequence>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
+    if model.read_only() {
+        return open(model, &action, now);
+    }
+    let mut proposal = action.propose(&model.cache.cluster);
+    proposal.consequences.extend(concerns);
+    proposal
+        .consequences
+        .sort_by_key(|consequence| std::cmp::Reverse(consequence.weight));
+    let harmless = proposal.confirmation == Confirmation::Enter
+        && model.lost().is_none()
+        && proposal
+            .consequences
+            .iter()
+            .all(|consequence| consequence.weight == Weight::Note);
+    if harmless {
+        send(model, action, None, now, effects);
+    } else {
+        show(model, proposal, None);
+    }
+}
+
+fn show(model: &mut Model, proposal: Proposal, undoes: Option<u64>) {
+    let forecast = match &proposal.action {
         Action::Drain(_) => Forecast::Loading,
         _ => Forecast::None,
     };
@@ -126,7 +159,17 @@ pub fn key(
 }
 
 fn confirm(model: &mut Model, state: ConfirmState, now: Timestamp, effects: &mut Vec<Effect>) {
-    let action = state.proposal.action;
+    send(model, state.proposal.action, state.undoes, now, effects);
+}
+
+/// Notes it in the journal and lets its writes go.
+fn send(
+    model: &mut Model,
+    action: Action,
+    undoes: Option<u64>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
     let undo = action.undo(&model.cache.cluster);
     let ops = action.ops(now);
     let sentence = action.sentence();
@@ -142,7 +185,7 @@ fn confirm(model: &mut Model, state: ConfirmState, now: Timestamp, effects: &mut
         _ => None,
     };
     let number = model.journal.record(action, undo, now);
-    if let Some(undone) = state.undoes {
+    if let Some(undone) = undoes {
         model.journal.mark_undone(undone, number);
         drains::stop_number(model, undone);
     }

@@ -9,7 +9,7 @@ use super::tree::tree;
 use crate::k8s::{Object, resources};
 use crate::stdx::humanize::{counted, thousands};
 use crate::tui::cache::FeedState;
-use crate::tui::columns::{self, glyph, role, text_key};
+use crate::tui::columns::{glyph, role, text_key};
 use crate::tui::diff::{self, Diff, LineKind, Noise};
 use crate::tui::page::Context;
 use crate::tui::pages::timeline::entry::Tone;
@@ -117,7 +117,7 @@ pub(super) fn present(page: &ObjectsPage, context: &Context) -> Widget {
     }
     if let Some(resource) = &page.resource {
         let empty = list_empty(page, context);
-        let columns = columns::of(resource);
+        let columns = ObjectsPage::columns(page.columns.as_deref(), resource);
         return Widget::Table(page.table.present(columns, context, empty, |_| Vec::new()));
     }
     let empty = Empty {

@@ -18,7 +18,7 @@ use crate::tui::page::{Ask, Context, Page};
 use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::{look, note, travel};
 use crate::tui::screen::{Hint, Widget};
-use crate::tui::table::{Record, TableState};
+use crate::tui::table::{Column, Record, TableState};
 use crate::tui::text::Line;
 use crate::tui::view::{Aspect, Opening, Place, Target, View};
 
@@ -28,6 +28,8 @@ pub struct ObjectsPage {
     /// The kind that is listed; none: the kinds themselves are.
     pub(super) resource: Option<Resource>,
     pub(super) table: TableState<ObjectRow>,
+    /// The server's columns, where the kind has none here and they are known.
+    pub(super) columns: Option<Vec<Column<ObjectRow>>>,
     pub(super) open: Option<OpenObject>,
     pub(super) editor: Option<Editor>,
 }
@@ -74,16 +76,25 @@ impl ObjectsPage {
     fn resettle(&mut self, context: &Context) {
         let height = usize::from(context.area.height.saturating_sub(1));
         if let Some(resource) = self.resource.clone() {
+            let printed = context.cache.printed.get(&resource);
+            self.columns = printed
+                .filter(|table| !table.columns.is_empty())
+                .map(|table| {
+                    let namespaced = context.cache.kind(&resource);
+                    let namespaced = namespaced.is_none_or(|kind| kind.namespaced);
+                    columns::printed::columns(&table.columns, namespaced)
+                });
             let rows: Vec<ObjectRow> = context
                 .cluster
                 .list(&resource)
                 .filter(|object| context.scope.contains_key(&object.key))
                 .map(|object| ObjectRow {
                     object: Arc::clone(object),
+                    cells: printed.and_then(|table| table.row(&object.uid)).cloned(),
                 })
                 .collect();
-            self.table
-                .settle(rows, columns::of(&resource), height, context);
+            let columns = Self::columns(self.columns.as_deref(), &resource);
+            self.table.settle(rows, columns, height, context);
         } else {
             let rows: Vec<KindRow> = context
                 .cache
@@ -110,6 +121,14 @@ impl ObjectsPage {
         if let Some(editor) = &mut self.editor {
             editor.scroll_to_caret(usize::from(context.area.height.saturating_sub(3)));
         }
+    }
+
+    /// The server's columns, else ours.
+    pub(super) fn columns<'a>(
+        printed: Option<&'a [Column<ObjectRow>]>,
+        resource: &Resource,
+    ) -> &'a [Column<ObjectRow>] {
+        printed.unwrap_or_else(|| columns::of(resource))
     }
 
     fn look_at(&mut self, target: Target, aspect: Aspect) -> Vec<Ask> {
@@ -191,7 +210,10 @@ impl ObjectsPage {
 
     fn table_command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
         let done = match &self.resource {
-            Some(resource) => self.table.command(command, columns::of(resource)),
+            Some(resource) => {
+                let columns = Self::columns(self.columns.as_deref(), resource);
+                self.table.command(command, columns)
+            }
             None => self.kinds.command(command, present::KIND_COLUMNS),
         };
         match done {
@@ -211,10 +233,15 @@ impl Page for ObjectsPage {
         feeds
     }
 
+    fn printed(&self) -> Option<Resource> {
+        self.resource.clone().filter(columns::is_printed)
+    }
+
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
         if opening.resource != self.resource {
             self.resource.clone_from(&opening.resource);
             self.table = TableState::default();
+            self.columns = None;
         }
         self.open = None;
         if let Some(uid) = &opening.select {
@@ -360,7 +387,10 @@ impl Page for ObjectsPage {
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
         match &self.resource {
-            Some(resource) => self.table.set_filter(text, columns::of(resource))?,
+            Some(resource) => {
+                let columns = Self::columns(self.columns.as_deref(), resource);
+                self.table.set_filter(text, columns)?;
+            }
             None => self.kinds.set_filter(text, present::KIND_COLUMNS)?,
         }
         self.resettle(context);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::entry::{Entry, EntryKind, Tone};
 use super::model::TimelineFilter;
@@ -28,6 +28,9 @@ pub struct TimelinePage {
     pub(super) cursor: usize,
     pub(super) first: usize,
 }
+
+/// One press of `[` or `]`.
+const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 
 impl TimelinePage {
     fn resettle(&mut self, context: &Context) {
@@ -87,6 +90,34 @@ impl TimelinePage {
             Motion::Left | Motion::Right => self.cursor,
         };
         self.stand(index, context);
+    }
+
+    /// To what happened a minute or more before, or after: to the nearest such moment.
+    fn walk(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        let Some(here) = self.entries.get(self.cursor).map(|entry| entry.at) else {
+            return note("nothing has happened yet that is known here");
+        };
+        let found = if *command == Command::TimeBack {
+            let before = here - MINUTE;
+            self.entries.iter().position(|entry| entry.at <= before)
+        } else {
+            let after = here + MINUTE;
+            self.entries.iter().rposition(|entry| entry.at >= after)
+        };
+        match found {
+            Some(index) => {
+                self.stand(index, context);
+                Vec::new()
+            }
+            None if *command == Command::TimeBack => {
+                self.stand(usize::MAX, context);
+                note("nothing older is known")
+            }
+            None => {
+                self.stand(0, context);
+                note("this is now; ctrl-o goes back to where you were")
+            }
+        }
     }
 
     /// `n` and `N` go from one warning to the next.
@@ -164,6 +195,7 @@ impl Page for TimelinePage {
                 self.move_by(*motion, context);
                 return Vec::new();
             }
+            Command::TimeBack | Command::TimeForth => return self.walk(command, context),
             Command::Enter => {
                 return match self.selection(context).first() {
                     Some(target) => vec![to_row(target)],

@@ -7,7 +7,7 @@ use crate::stdx::humanize::counted;
 use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
 use crate::tui::columns::{Shown, glyph, role};
 use crate::tui::page::Context;
-use crate::tui::screen::{Empty, Widget};
+use crate::tui::screen::{Empty, Table, Widget};
 use crate::tui::text::{Line, Role};
 
 pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
@@ -27,10 +27,29 @@ pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
             press: "/ and enter with no text shows all again".into(),
         }
     };
-    Widget::Table(
-        page.table
-            .present(COLUMNS, context, empty, |row| below(page, row, context)),
-    )
+    let mut table = page
+        .table
+        .present(COLUMNS, context, empty, |row| below(page, row, context));
+    if page.on_replicas {
+        mark_replicas(&mut table);
+    }
+    Widget::Table(table)
+}
+
+/// Where digits go: the replicas of the row under the cursor stand out from it.
+fn mark_replicas(table: &mut Table) {
+    let column = table
+        .columns
+        .iter()
+        .position(|column| column.title == "READY");
+    let row = table.rows.iter_mut().find(|row| row.cursor);
+    if let (Some(column), Some(row)) = (column, row)
+        && let Some(cell) = row.cells.get_mut(column)
+    {
+        for span in &mut cell.line.spans {
+            span.behind = Some(Role::Match);
+        }
+    }
 }
 
 /// The lines under a row: the number being typed.
@@ -63,6 +82,13 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
             first.push(text, Role::Dim);
             vec![first]
         }
+        Outcome::Loading(loading) => {
+            first.push(
+                format!("{loading}: the outcome is not known yet"),
+                Role::Warning,
+            );
+            vec![first]
+        }
         Outcome::Computing => {
             first.push("computing where they would go", Role::Dim);
             vec![first, Line::of(indent, Role::Text)]
@@ -85,7 +111,14 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
             let second = Line::of(indent, Role::Text)
                 .with(around, Role::Text)
                 .with("   enter", Role::Key)
-                .with(" go on to send", Role::Dim);
+                .with(
+                    if forecast.is_bad() {
+                        " asks first"
+                    } else {
+                        " sends"
+                    },
+                    Role::Dim,
+                );
             vec![first, second]
         }
     }

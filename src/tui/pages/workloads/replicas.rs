@@ -1,5 +1,7 @@
 //! The number of replicas that is being typed under a row, and what is known of its outcome.
 
+use crate::tui::actions::proposal::{Consequence, Weight};
+use crate::tui::cache::StillLoading;
 use crate::tui::forecast::replicas::ReplicasForecast;
 use crate::tui::key::{Chord, Key};
 use crate::tui::view::Target;
@@ -18,6 +20,8 @@ pub struct ReplicasEditor {
 pub enum Outcome {
     /// The number is what is there.
     Nothing,
+    /// A list that the scheduler reads is not complete yet: nothing can be said.
+    Loading(StillLoading),
     Computing,
     /// The answer for this number; an answer for another is not shown.
     Known(Box<ReplicasForecast>),
@@ -51,6 +55,27 @@ impl ReplicasEditor {
     /// The number as typed so far; `None` before the first digit.
     pub fn number(&self) -> Option<i64> {
         self.typed.parse().ok()
+    }
+
+    /// What speaks against sending without asking: nothing, where the outcome that is shown is
+    /// harmless.
+    pub fn concerns(&self) -> Vec<Consequence> {
+        let unknown = |text: String| {
+            vec![Consequence {
+                weight: Weight::Warning,
+                text,
+            }]
+        };
+        match &self.outcome {
+            Outcome::Known(forecast) => forecast.concerns(),
+            Outcome::Loading(loading) => {
+                unknown(format!("{loading}: what would come of it is not known"))
+            }
+            Outcome::Nothing | Outcome::Computing => {
+                unknown("what would come of it was not known when enter was pressed".into())
+            }
+            Outcome::Unknown => unknown("what would come of it cannot be told".into()),
+        }
     }
 
     pub fn typed(&self) -> &str {

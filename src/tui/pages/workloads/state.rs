@@ -7,15 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::losses::{Losses, level_for, losses};
 use super::present;
-use super::replicas::{ReplicasEditor, Step};
+use super::replicas::{Outcome, ReplicasEditor, Step};
 use crate::k8s::workload::{WORKLOADS, Workload, pods_of};
 use crate::k8s::{Object, Resource, Revision, Uid, resources};
 use crate::sched::Snapshot;
+use crate::sched::surroundings::WATCHED;
 use crate::tui::actions::Action;
+use crate::tui::actions::proposal::{Consequence, Weight};
 use crate::tui::answer::Answer;
 use crate::tui::columns::Shown;
 use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
-use crate::tui::command::Command;
+use crate::tui::command::{Command, Motion};
 use crate::tui::effect::Effect;
 use crate::tui::forecast::replicas::forecast;
 use crate::tui::key::Chord;
@@ -33,6 +35,8 @@ use crate::tui::view::{Opening, Place, Target, View};
 pub struct WorkloadsPage {
     pub(super) table: TableState<WorkloadRow>,
     pub(super) editor: Option<ReplicasEditor>,
+    /// The cursor stands on the replicas of its row: digits are a number there, not views.
+    pub(super) on_replicas: bool,
     /// What each object says by itself, decoded once a revision.
     read: BTreeMap<Uid, (Revision, Option<Workload>)>,
     losses: Losses,
@@ -118,7 +122,8 @@ impl WorkloadsPage {
         }))]
     }
 
-    fn open_editor(&mut self) -> Vec<Ask> {
+    /// `digit` is the first of the number, where one was typed on the replicas.
+    fn open_editor(&mut self, digit: Option<Chord>, context: &Context) -> Vec<Ask> {
         let Some(row) = self.table.selected() else {
             return note("nothing is selected");
         };
@@ -133,17 +138,26 @@ impl WorkloadsPage {
                 }
             ));
         }
-        self.editor = Some(ReplicasEditor::new(row.target(), row.workload.desired));
-        Vec::new()
+        let mut editor = ReplicasEditor::new(row.target(), row.workload.desired);
+        if let Some(digit) = digit {
+            editor.key(digit);
+        }
+        self.editor = Some(editor);
+        self.ask_forecast(context)
     }
 
-    fn ask_forecast(&self, context: &Context) -> Vec<Ask> {
-        let Some(editor) = &self.editor else {
+    fn ask_forecast(&mut self, context: &Context) -> Vec<Ask> {
+        let Some(editor) = &mut self.editor else {
             return Vec::new();
         };
         let Some(to) = editor.number().filter(|to| *to != editor.from) else {
             return Vec::new();
         };
+        if let Some(loading) = context.cache.still_loading(&forecast_reads()) {
+            editor.outcome = Outcome::Loading(loading);
+            return Vec::new();
+        }
+        editor.outcome = Outcome::Computing;
         let cluster = context.cluster.clone();
         let target = editor.target.clone();
         vec![Ask::Effect(Effect::work(View::Workloads, move || {
@@ -158,17 +172,66 @@ impl WorkloadsPage {
             }
         }))]
     }
+
+    /// Sends what was typed when its outcome is harmless, else asks with what is wrong.
+    fn send(editor: &ReplicasEditor, to: i64, context: &Context) -> Vec<Ask> {
+        let target = &editor.target;
+        let action = context
+            .cluster
+            .get(&target.key)
+            .filter(|object| object.uid == target.uid)
+            .and_then(|object| Action::scale(object, to));
+        let Some(action) = action else {
+            return vec![Ask::Notice(Notice::warning(format!(
+                "{} is gone; nothing was sent",
+                target.path()
+            )))];
+        };
+        let mut concerns = editor.concerns();
+        let reads = forecast_reads();
+        let withheld = context.cache.withheld(&reads);
+        if !withheld.is_empty() {
+            let kinds: Vec<&str> = withheld
+                .iter()
+                .map(|resource| resource.plural.as_str())
+                .collect();
+            concerns.push(Consequence {
+                weight: Weight::Warning,
+                text: format!("you may not see {}: they are not counted", kinds.join(", ")),
+            });
+        }
+        if let Action::Scale { from, .. } = &action
+            && *from != editor.from
+        {
+            concerns.push(Consequence {
+                weight: Weight::Warning,
+                text: format!("somebody has set {from} meanwhile"),
+            });
+        }
+        vec![Ask::Unless {
+            action: Box::new(action),
+            concerns,
+        }]
+    }
+}
+
+/// All that the forecast reads: before it is here, nothing is said.
+fn forecast_reads() -> Vec<Resource> {
+    let mut reads = vec![
+        resources::NODES,
+        resources::PODS,
+        resources::RESOURCE_QUOTAS,
+        resources::HORIZONTAL_POD_AUTOSCALERS,
+    ];
+    reads.extend(WATCHED);
+    reads.extend(WORKLOADS);
+    reads
 }
 
 impl Page for WorkloadsPage {
     fn feeds(&self) -> Vec<Resource> {
-        let mut feeds = WORKLOADS.to_vec();
-        feeds.extend([
-            resources::POD_DISRUPTION_BUDGETS,
-            resources::RESOURCE_QUOTAS,
-            resources::HORIZONTAL_POD_AUTOSCALERS,
-            resources::CONTROLLER_REVISIONS,
-        ]);
+        let mut feeds = forecast_reads();
+        feeds.push(resources::CONTROLLER_REVISIONS);
         feeds
     }
 
@@ -189,6 +252,13 @@ impl Page for WorkloadsPage {
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
         self.resettle(context);
         let mut asks = self.ask_losses(context);
+        let waits = matches!(
+            self.editor.as_ref().map(|editor| &editor.outcome),
+            Some(Outcome::Loading(_))
+        );
+        if waits {
+            asks.extend(self.ask_forecast(context));
+        }
         let dropped = self.table.take_dropped_marks();
         if dropped > 0 {
             asks.extend(note(format!(
@@ -210,7 +280,13 @@ impl Page for WorkloadsPage {
                     },
                 })];
             }
-            Command::Replicas(None) if !context.read_only => return self.open_editor(),
+            Command::Replicas(None) if !context.read_only => {
+                return self.open_editor(None, context);
+            }
+            Command::Move(motion @ (Motion::Left | Motion::Right)) if !context.read_only => {
+                self.on_replicas = *motion == Motion::Right;
+                return Vec::new();
+            }
             _ => {}
         }
         let targets = self.selection(context);
@@ -228,7 +304,10 @@ impl Page for WorkloadsPage {
     }
 
     fn input(&mut self, chord: Chord, context: &Context) -> Option<Vec<Ask>> {
-        let editor = self.editor.as_mut()?;
+        let Some(editor) = self.editor.as_mut() else {
+            let digit = chord.typed().is_some_and(|letter| letter.is_ascii_digit());
+            return (self.on_replicas && digit).then(|| self.open_editor(Some(chord), context));
+        };
         match editor.key(chord) {
             Step::Changed => Some(self.ask_forecast(context)),
             Step::Unchanged => Some(Vec::new()),
@@ -237,26 +316,14 @@ impl Page for WorkloadsPage {
                 Some(Vec::new())
             }
             Step::Send(to) => {
-                let target = editor.target.clone();
-                self.editor = None;
-                let action = context
-                    .cluster
-                    .get(&target.key)
-                    .filter(|object| object.uid == target.uid)
-                    .and_then(|object| Action::scale(object, to));
-                Some(match action {
-                    Some(action) => vec![Ask::Propose(Box::new(action))],
-                    None => vec![Ask::Notice(Notice::warning(format!(
-                        "{} is gone; nothing was sent",
-                        target.path()
-                    )))],
-                })
+                let editor = self.editor.take()?;
+                Some(Self::send(&editor, to, context))
             }
         }
     }
 
     fn back(&mut self, _context: &Context) -> bool {
-        self.editor.take().is_some()
+        self.editor.take().is_some() || std::mem::take(&mut self.on_replicas)
     }
 
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
@@ -302,12 +369,19 @@ impl Page for WorkloadsPage {
             keys: keys.to_owned(),
             does: does.to_owned(),
         };
-        self.editor.is_some().then(|| {
-            vec![
+        if self.editor.is_some() {
+            return Some(vec![
                 hint("0-9", "replicas"),
                 hint("+ -", "one more, one less"),
-                hint("enter", "go on to send"),
+                hint("enter", "send; asks where it is not harmless"),
                 hint("esc", "leave"),
+            ]);
+        }
+        self.on_replicas.then(|| {
+            vec![
+                hint("0-9", "set replicas"),
+                hint("j k", "other rows"),
+                hint("h", "off the replicas: digits are views again"),
             ]
         })
     }

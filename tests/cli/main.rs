@@ -1,0 +1,350 @@
+//! Bad input from outside: each is answered by one plain sentence (what, where, why, what next) and
+//! exit code 1, and nothing is overwritten.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// `bayplan` with every file of its own below `folder`.
+fn bayplan(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bayplan"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env("XDG_DATA_HOME", folder.join("data"))
+        .env("XDG_CONFIG_HOME", folder.join("config"))
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .env_remove("KUBECONFIG")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs it, expects code 1 and exactly one line on the standard error, which has all these words.
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str], words: &[&str]) -> String {
+    let output = bayplan(folder, arguments).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "`{word}` is missing: {said}");
+    }
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A cluster without machines that is ready; ended when it is dropped.
+struct Served(Child);
+
+impl Served {
+    fn begin(folder: &Path) -> Self {
+        let arguments = [
+            "serve",
+            "--fleet",
+            "none",
+            "--data",
+            ":memory:",
+            "--listen",
+            "127.0.0.1:0",
+            "--write-kubeconfig",
+            "kc",
+        ];
+        let mut child = bayplan(folder, &arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.starts_with("ready "), "{line}");
+        Self(child)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+const SERVE: [&str; 5] = ["serve", "--fleet", "none", "--listen", "127.0.0.1:0"];
+
+fn serve_at(folder: &str) -> Vec<&str> {
+    let mut arguments = SERVE.to_vec();
+    arguments.extend(["--data", folder]);
+    arguments
+}
+
+#[test]
+fn manifests_that_cannot_be_are_named_with_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = Served::begin(at);
+    let apply = |name: &str, text: &str, words: &[&str]| {
+        std::fs::write(at.join(name), text).unwrap();
+        refused(at, &["apply", "-f", name, "--kubeconfig", "kc"], words)
+    };
+    let map = |name: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\n")
+    };
+    let broken = format!("{}---\na: 1\n  b: 2\n---\n{}", map("first"), map("last"));
+    let said = apply(
+        "broken.yaml",
+        &broken,
+        &["broken.yaml:6:", "mapping values"],
+    );
+    assert_eq!(said, "configmap/first created\nconfigmap/last created\n");
+    apply(
+        "kind.yaml",
+        "apiVersion: v9\nkind: Frob\nmetadata: {name: a}\n",
+        &[
+            "kind.yaml:1: frob/a",
+            "does not know kind `Frob` in version `v9`",
+        ],
+    );
+    apply(
+        "namespace.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: nowhere}\n",
+        &[
+            "namespace.yaml:1: configmap/a",
+            "namespaces \"nowhere\" not found",
+        ],
+    );
+    apply(
+        "quantity.yaml",
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: default}\nspec:\n  containers:\n  - {name: a, image: a, resources: {requests: {cpu: 12x}}}\n",
+        &[
+            "quantity.yaml:1: pod/p",
+            "spec.containers[0].resources.requests.cpu: `12x`",
+            "Ki Mi Gi",
+        ],
+    );
+    apply(
+        "selector.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d, namespace: default}\nspec:\n  selector: {matchExpressions: [{key: a, operator: Foo}]}\n  template: {metadata: {labels: {a: b}}, spec: {containers: [{name: a, image: a}]}}\n",
+        &[
+            "spec.selector.matchExpressions[0].operator",
+            "\"DoesNotExist\", \"Exists\", \"In\", \"NotIn\"",
+        ],
+    );
+    apply("empty.yaml", "", &["no objects were found"]);
+    refused(
+        at,
+        &["apply", "-f", "nowhere.yaml"],
+        &["`nowhere.yaml`", "No such file"],
+    );
+    refused(
+        at,
+        &[
+            "apply",
+            "-f",
+            "empty.yaml",
+            "--kubeconfig",
+            "kc",
+            "--context",
+            "nope",
+        ],
+        &["context `nope` is not in the kubeconfig"],
+    );
+    std::fs::write(at.join("kc2"), "{{{").unwrap();
+    std::fs::write(at.join("map.yaml"), map("a")).unwrap();
+    refused(
+        at,
+        &["apply", "-f", "map.yaml", "--kubeconfig", "kc2"],
+        &[
+            "the kubeconfig cannot be used",
+            "line 1 column 3",
+            "--kubeconfig",
+        ],
+    );
+}
+
+#[test]
+fn a_manifest_comes_from_a_url_to_a_context_of_a_kubeconfig() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let _served = Served::begin(at);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: far, namespace: default}\n",
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        ] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let _read = stream.read(&mut request).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let url = format!("http://{address}/app.yaml");
+    let kubeconfig = std::fs::read_to_string(at.join("kc")).unwrap();
+    let context = kubeconfig
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("current-context: "))
+        .unwrap();
+    let output = bayplan(
+        at,
+        &[
+            "apply",
+            "-f",
+            &url,
+            "--kubeconfig",
+            "kc",
+            "--context",
+            context,
+        ],
+    )
+    .output()
+    .unwrap();
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "configmap/far created\n",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    refused(
+        at,
+        &["apply", "-f", &url, "--kubeconfig", "kc"],
+        &["cannot be downloaded", "404"],
+    );
+    server.join().unwrap();
+    // What the settings protect is not written to from the command line either.
+    std::fs::create_dir_all(at.join("config/bayplan")).unwrap();
+    std::fs::write(
+        at.join("config/bayplan/settings.yaml"),
+        format!("readOnly: ['{context}']\n"),
+    )
+    .unwrap();
+    std::fs::write(
+        at.join("map.yaml"),
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: default}\n",
+    )
+    .unwrap();
+    refused(
+        at,
+        &[
+            "apply",
+            "-f",
+            "map.yaml",
+            "--kubeconfig",
+            "kc",
+            "--context",
+            context,
+        ],
+        &["this session is read-only"],
+    );
+}
+
+#[test]
+fn a_store_that_cannot_be_used_is_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join("damaged")).unwrap();
+    let bytes: Vec<u8> = (0..50_000_u32)
+        .map(|number| u8::try_from(number % 251).unwrap())
+        .collect();
+    let store = at.join("damaged/store.redb");
+    std::fs::write(&store, &bytes).unwrap();
+    refused(
+        at,
+        &serve_at("damaged"),
+        &["store.redb` is damaged", "nothing was changed"],
+    );
+    assert_eq!(std::fs::read(&store).unwrap(), bytes);
+    std::fs::write(at.join("file"), "mine").unwrap();
+    refused(at, &serve_at("file"), &["`file` cannot be used", "--data"]);
+    assert_eq!(std::fs::read(at.join("file")).unwrap(), b"mine");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    refused(
+        at,
+        &["serve", "--data", "other", "--listen", &address],
+        &["the port is in use; choose another with --listen"],
+    );
+    assert!(!at.join("other").exists(), "nothing was begun");
+}
+
+#[test]
+fn words_that_mean_nothing_are_answered_with_what_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    refused(
+        at,
+        &["bayz"],
+        &["there is no view `bayz`; the views are pulse, bays"],
+    );
+    refused(at, &["--cluster", "../x"], &["letters, digits"]);
+    refused(
+        at,
+        &["snapshot", "pods", "--size", "5x5"],
+        &["20x5 to 1000x500"],
+    );
+    refused(
+        at,
+        &["fleet", "check", "fleet.yaml"],
+        &["`fleet.yaml`", "No such file"],
+    );
+    std::fs::write(
+        at.join("fleet.yaml"),
+        "\
+machineTypes:
+  std: {cpu: 16, memory: 64Gi, labels: {example.com/gen: g3}}
+  gpu: {cpu: 32, memory: 128Gi, resources: {nvidia.com/gpu: 4}}
+regions:
+- name: eu
+  zones:
+  - name: eu-a
+    power: [p1, p2]
+    machines: {huge: 3}
+    labels: {example.com/hall: h1}
+    racks:
+    - a[1-2]
+    - {name: a3, machines: {std: 1, gpu: 1}, power: p9}
+workloads: [shop/]
+",
+    )
+    .unwrap();
+    refused(
+        at,
+        &["fleet", "check", "fleet.yaml"],
+        &[
+            "fleet.yaml:9:22:",
+            "no machine type `huge`; allowed: gpu, std",
+        ],
+    );
+}
+
+/// Needs another user: only root can become one.
+#[cfg(unix)]
+#[test]
+fn a_folder_without_permission_is_said_so() {
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::process::CommandExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let is_root = std::fs::metadata("/proc/self")
+        .is_ok_and(|process| std::os::unix::fs::MetadataExt::uid(&process) == 0);
+    std::fs::create_dir(at.join("closed")).unwrap();
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(at, mode(0o755)).unwrap();
+    std::fs::set_permissions(at.join("closed"), mode(0o000)).unwrap();
+    // The program itself must be within that user's reach.
+    let program = at.join("bayplan");
+    std::fs::copy(env!("CARGO_BIN_EXE_bayplan"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(serve_at("closed/cluster")).current_dir(at);
+    if is_root {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("Permission denied"), "{said}");
+    assert!(said.contains("choose another with --data"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    std::fs::set_permissions(at.join("closed"), mode(0o755)).unwrap();
+}
