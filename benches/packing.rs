@@ -18,6 +18,8 @@
 
 use std::path::{Path, PathBuf};
 
+#[path = "packing/fleet.rs"]
+mod fleet;
 #[path = "packing/reassignment.rs"]
 mod reassignment;
 #[path = "packing/vectors.rs"]
@@ -29,6 +31,7 @@ type Group = (&'static str, &'static str, fn(&Path, &[String]));
 const GROUPS: &[Group] = &[
     ("vectors", "vbp", vectors::run),
     ("reassignment", "roadef2012", reassignment::run),
+    ("fleet", "", fleet::run),
 ];
 
 fn main() {

@@ -8,6 +8,7 @@
 //! Start with [`snapshot::Snapshot`] (the cluster as read here), [`framework`] (one cycle, plugin by
 //! plugin), [`explain::Explanation`] and [`scheduler::Scheduler`] (queue and cache).
 
+pub mod compaction;
 pub mod configuration;
 pub mod cycle;
 pub mod explain;
@@ -22,6 +23,7 @@ pub mod placement;
 pub mod plugins;
 pub mod preemption;
 pub mod queue;
+pub mod rebalance;
 pub mod requests;
 pub mod scheduler;
 pub mod selector;

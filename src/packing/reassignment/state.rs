@@ -8,6 +8,9 @@
 
 use super::model::Model;
 
+/// The place of a process that is being moved.
+pub(super) const NOWHERE: usize = usize::MAX;
+
 pub(super) struct State<'a> {
     model: &'a Model,
     initial: &'a [usize],
@@ -62,7 +65,7 @@ impl<'a> State<'a> {
         let mut state = Self {
             model,
             initial,
-            place: vec![usize::MAX; initial.len()],
+            place: vec![NOWHERE; initial.len()],
             members: vec![Vec::new(); machines],
             slots: vec![0; initial.len()],
             used: vec![0; machines * model.resources.len()],
@@ -89,7 +92,8 @@ impl<'a> State<'a> {
         state
     }
 
-    /// Moves a process, whether the result is allowed or not.
+    /// Moves a process, whether the result is allowed or not. It may be [`NOWHERE`] meanwhile, which
+    /// counts as moved, at no cost between machines.
     pub fn relocate(&mut self, process: usize, to: usize) {
         let from = self.place[process];
         if from == to {
@@ -97,8 +101,13 @@ impl<'a> State<'a> {
         }
         let model = self.model;
         let (start, data) = (self.initial[process], &model.processes[process]);
-        self.leave(process);
-        self.enter(process, to);
+        if from != NOWHERE {
+            self.leave(process);
+        }
+        self.place[process] = to;
+        if to != NOWHERE {
+            self.enter(process, to);
+        }
         if from == start {
             self.hold(process, start, 1);
             self.count_moved(data.service, true);
@@ -110,15 +119,18 @@ impl<'a> State<'a> {
             self.cost -= model.weights.process * data.move_cost;
         }
         let way = |to: usize| {
-            if to == start {
+            if to == start || to == NOWHERE {
                 0
             } else {
                 model.machines[start].move_cost[to]
             }
         };
         self.cost += model.weights.machine * (way(to) - way(from));
-        self.price(from);
-        self.price(to);
+        for machine in [from, to] {
+            if machine != NOWHERE {
+                self.price(machine);
+            }
+        }
     }
 
     fn leave(&mut self, process: usize) {
@@ -242,6 +254,28 @@ impl<'a> State<'a> {
                     .map_or(0, |leaving| model.processes[leaving].need[resource]);
                 held + need - freed <= *capacity
             })
+    }
+
+    /// Whether the process's service can still be well with it here, once the rest has a place too.
+    pub fn may_stand(&self, process: usize, machine: usize, rest: &[usize]) -> bool {
+        let model = self.model;
+        let service = model.processes[process].service;
+        let spread_min = model.services[service].spread_min;
+        let runs = |service: usize| {
+            let neighbourhood = model.machines[machine].neighbourhood;
+            self.in_neighbourhood[service * self.neighbourhood_count + neighbourhood] > 0
+        };
+        let comes = |service: usize| {
+            let left = rest.iter();
+            left.filter(|&&other| model.processes[other].service == service)
+                .count()
+        };
+        (self.locations[service] >= spread_min
+            || self.locations[service] + comes(service) >= spread_min)
+            && model.services[service]
+                .needs
+                .iter()
+                .all(|&needed| runs(needed) || comes(needed) > 0)
     }
 
     /// Whether the services of these processes are allowed to be where they are, after moves between
