@@ -157,6 +157,12 @@ impl Profile {
         }
     }
 
+    /// A score plugin's weight; 0 when the profile does not score with it.
+    pub fn weight(&self, wanted: Plugin) -> i64 {
+        let entry = self.scores.iter().find(|(plugin, _)| *plugin == wanted);
+        entry.map_or(0, |(_, weight)| *weight)
+    }
+
     pub fn filters_with(&self, plugin: Plugin) -> bool {
         self.filters.contains(&plugin)
     }

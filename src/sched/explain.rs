@@ -93,7 +93,7 @@ impl Explanation {
 pub struct Decision {
     pub rejection: Option<Rejection>,
     pub prepared: Option<Prepared>,
-    /// One a node; empty after a rejection.
+    /// One a node, in the order of the snapshot's nodes; empty after a rejection.
     pub refusals: Vec<Option<Refusal>>,
     pub scores: ScoreTable,
     pub best: Vec<NodeId>,
@@ -113,11 +113,11 @@ pub fn decide(snapshot: &Snapshot, subject: &Subject) -> Decision {
         .nodes()
         .map(|node| framework::verdict(snapshot, profile, subject, &prepared, node))
         .collect();
-    let feasible: Vec<NodeId> = refusals
-        .iter()
-        .enumerate()
+    let feasible: Vec<NodeId> = snapshot
+        .numbered_nodes()
+        .zip(&refusals)
         .filter(|(_, refusal)| refusal.is_none())
-        .map(|(index, _)| NodeId::of(index))
+        .map(|((id, _), _)| id)
         .collect();
     let scores = framework::score(snapshot, profile, subject, &feasible);
     let best = scores.best();

@@ -6,11 +6,13 @@
 //! by name, unusual profiles) go the reference way. Property tests hold the two together.
 
 mod column;
+mod contributions;
 mod counter;
 mod index;
 mod local;
 mod plan;
 mod preempt;
+mod seats;
 mod weigh;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +20,12 @@ use std::sync::LazyLock;
 
 use rustc_hash::FxHashMap;
 
-use self::index::{Columns, Index, Standing};
+use self::index::{Columns, Index};
+use self::local::Local;
 use super::configuration::Profile;
 use super::explain::{Decision, decide};
 use super::framework::{self, Subject};
+use super::log::Event;
 use super::placement::pick;
 use super::plugins::node_affinity;
 use super::preemption::{Candidate, PreemptionOutcome};
@@ -63,7 +67,10 @@ pub enum Preempting {
 #[derive(Debug, Default)]
 pub struct Fast {
     columns: Columns,
-    places: u64,
+    /// How far the columns have followed the snapshot's log.
+    position: u64,
+    /// The numbering of nodes and templates that all of this is about.
+    ids: u64,
     indexes: FxHashMap<IndexKey, Index>,
     dry_runs: preempt::DryRuns,
     tick: u64,
@@ -153,13 +160,7 @@ impl Fast {
 
     /// Brings the template's index up to date, building it where needed.
     fn catch_up(&mut self, snapshot: &Snapshot, profile: &Profile, subject: &Subject) -> IndexKey {
-        let places = snapshot.generations().places;
-        if self.places != places {
-            self.columns.clear();
-            self.indexes.clear();
-            self.dry_runs.clear();
-            self.places = places;
-        }
+        self.follow_places(snapshot);
         self.tick += 1;
         let profiles = &snapshot.configuration().profiles;
         let key = IndexKey {
@@ -172,7 +173,9 @@ impl Fast {
         let tick = self.tick;
         if let Some(index) = self.indexes.get_mut(&key) {
             index.used = tick;
-            if index.catch_up(snapshot, profile, subject).is_ok() {
+            if index
+                .catch_up(snapshot, profile, subject, &self.columns)
+                .is_ok() {
                 return key;
             }
             self.indexes.remove(&key);
@@ -182,6 +185,34 @@ impl Fast {
         index.used = tick;
         self.indexes.insert(key, index);
         key
+    }
+
+    /// Takes changed labels into the columns.
+    fn follow_places(&mut self, snapshot: &Snapshot) {
+        let log = snapshot.log();
+        let is_renumbered = self.ids != snapshot.generations().ids;
+        match log.since(self.position).filter(|_| !is_renumbered) {
+            Some(events) => {
+                for event in events {
+                    if let Event::Place(id) = event {
+                        #[expect(
+                            clippy::iter_over_hash_type,
+                            reason = "every column is treated alike"
+                        )]
+                        for (key, column) in &mut self.columns {
+                            column.set(key, id, snapshot.node(id));
+                        }
+                    }
+                }
+            }
+            None => {
+                self.columns.clear();
+                self.indexes.clear();
+                self.dry_runs.clear();
+            }
+        }
+        self.position = log.end();
+        self.ids = snapshot.generations().ids;
     }
 
     /// Drops the index that was not used for longest when there are too many.
@@ -246,6 +277,7 @@ fn is_covered(profile: &Profile, subject: &Subject) -> bool {
         .all(|plugin| order.any(|known| known == plugin));
     let spec = &subject.template.spec;
     in_order
+        && Local::is_small(profile)
         && profile.fit.ignored_resources.is_empty()
         && profile.fit.ignored_resource_groups.is_empty()
         && spec.volumes.is_empty()
@@ -276,18 +308,12 @@ fn refusals(
     index: &Index,
 ) -> RefusedPod {
     let wanted = &subject.template.spec.requests.wanted;
-    let mut outs: FxHashMap<local::Out, usize> = FxHashMap::default();
-    for standing in &index.standings {
-        if let Standing::Out(out) = standing {
-            *outs.entry(*out).or_default() += 1;
-        }
-    }
     let mut refusals: Vec<(Refusal, usize)> = Vec::new();
-    let sorted: BTreeMap<local::Out, usize> = outs.into_iter().collect();
+    let sorted: BTreeMap<local::Out, usize> = index.seats.outs().collect();
     for (out, count) in sorted {
         refusals.push((out.refusal(wanted), count));
     }
-    for bucket in index.buckets.iter().filter(|bucket| bucket.len > 0) {
+    for bucket in index.seats.buckets.iter().filter(|bucket| bucket.len > 0) {
         if let Some(barrier) = index.barrier(profile, bucket) {
             refusals.push((barrier.refusal(), bucket.len));
         }

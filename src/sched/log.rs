@@ -23,12 +23,15 @@ pub enum Event {
     },
     /// The node offers more or less than before.
     Node(NodeId),
+    /// A node came, went, or has other labels, taints or another cordon. Its pods are taken off
+    /// before, at the old place, and put back after, at the new one.
+    Place(NodeId),
 }
 
 impl Event {
     pub fn node(self) -> NodeId {
         match self {
-            Self::Pod { node, .. } | Self::Node(node) => node,
+            Self::Pod { node, .. } | Self::Node(node) | Self::Place(node) => node,
         }
     }
 }

@@ -83,11 +83,11 @@ pub fn preempt(
     let mut preemption = Preemption::default();
     let mut prepared = prepared.clone();
     let is_potential = |refusal: &Refusal| refusal.code == Code::Unschedulable;
-    preemption.potential = refusals
-        .iter()
-        .enumerate()
+    preemption.potential = snapshot
+        .numbered_nodes()
+        .zip(refusals)
         .filter(|(_, refusal)| refusal.as_ref().is_some_and(is_potential))
-        .map(|(index, _)| NodeId::of(index))
+        .map(|((id, _), _)| id)
         .collect();
     if let Some(reason) = ineligible(snapshot, subject, refusals) {
         preemption.ineligible = Some(reason);
@@ -139,7 +139,8 @@ fn ineligible(
         return Some(NEVER);
     }
     let id = snapshot.node_id(subject.nominated_node.as_ref()?)?;
-    let refusal = refusals.get(id.index())?.as_ref();
+    let mut all = snapshot.numbered_nodes().zip(refusals);
+    let refusal = all.find(|((known, _), _)| *known == id)?.1.as_ref();
     if refusal.is_some_and(|refusal| refusal.code == Code::UnschedulableAndUnresolvable) {
         return None;
     }

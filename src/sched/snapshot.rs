@@ -22,7 +22,7 @@ use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource,
 /// For configurations without profiles.
 static DEFAULT: LazyLock<Profile> = LazyLock::new(|| Profile::named("default-scheduler"));
 
-/// Index of a node within one snapshot; valid until a node is removed.
+/// Index of a node within one snapshot; given to another node once this one is gone.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(pub u32);
 
@@ -39,7 +39,11 @@ impl NodeId {
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     configuration: Arc<Configuration>,
-    nodes: Vec<Arc<NodeInfo>>,
+    /// `None`: the node is gone and its place is free.
+    nodes: Vec<Option<Arc<NodeInfo>>>,
+    free: Vec<NodeId>,
+    /// Rises with every node that comes, so that no two have the same version.
+    births: u64,
     ids: Arc<FxHashMap<Name, NodeId>>,
     templates: Arc<Templates>,
     surroundings: Arc<Surroundings>,
@@ -55,8 +59,10 @@ pub struct Snapshot {
 /// Counters of changes that are not in the log; equal numbers mean nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Generations {
-    /// Nodes came, went, or changed their labels, taints, cordon or images.
-    pub places: u64,
+    /// Templates were numbered anew.
+    pub ids: u64,
+    /// Nodes hold other images, or there are more or fewer nodes among which they are spread.
+    pub images: u64,
     /// Namespaces, services or controllers changed.
     pub selectors: u64,
     /// Disruption budgets changed.
@@ -75,6 +81,8 @@ impl Snapshot {
         Self {
             configuration: Arc::new(configuration),
             nodes: Vec::new(),
+            free: Vec::new(),
+            births: 0,
             ids: Arc::default(),
             templates: Arc::default(),
             surroundings: Arc::default(),
@@ -159,23 +167,32 @@ impl Snapshot {
     }
 
     pub fn nodes(&self) -> impl Iterator<Item = &NodeInfo> {
-        self.nodes.iter().map(|node| &**node)
+        self.nodes.iter().flatten().map(|node| &**node)
     }
 
-    /// Nodes with their ids.
+    /// Nodes with their ids, in the order of [`Self::nodes`].
     pub fn numbered_nodes(&self) -> impl Iterator<Item = (NodeId, &NodeInfo)> {
-        self.nodes
-            .iter()
-            .enumerate()
-            .map(|(index, node)| (NodeId::of(index), &**node))
+        (0..)
+            .map(NodeId)
+            .zip(&self.nodes)
+            .filter_map(|(id, node)| Some((id, &**node.as_ref()?)))
     }
 
     pub fn node_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// One more than the highest id that a node has.
+    pub fn slot_count(&self) -> usize {
         self.nodes.len()
     }
 
     pub fn node(&self, id: NodeId) -> Option<&NodeInfo> {
-        self.nodes.get(id.index()).map(|node| &**node)
+        self.nodes.get(id.index())?.as_deref()
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut NodeInfo> {
+        self.nodes.get_mut(id.index())?.as_mut().map(Arc::make_mut)
     }
 
     pub fn node_id(&self, name: &str) -> Option<NodeId> {
@@ -248,17 +265,17 @@ impl Snapshot {
     /// Puts a pod on a node in thought.
     pub fn assume(&mut self, entry: PodEntry, node: NodeId) {
         self.forget(&entry.object.key, node);
-        if let Some(info) = self.nodes.get_mut(node.index()) {
-            self.log.push(pod_event(&entry, node, 1));
-            Arc::make_mut(info).add(entry);
+        let event = pod_event(&entry, node, 1);
+        if let Some(info) = self.node_mut(node) {
+            info.add(entry);
+            self.log.push(event);
         }
     }
 
     /// Takes a pod off a node.
     pub fn forget(&mut self, pod: &ObjectKey, node: NodeId) -> Option<PodEntry> {
-        let info = self.nodes.get_mut(node.index())?;
-        let place = info.find(pod)?;
-        let entry = Arc::make_mut(info).remove_at(place);
+        let place = self.node(node)?.find(pod)?;
+        let entry = self.node_mut(node)?.remove_at(place);
         self.log.push(pod_event(&entry, node, -1));
         Some(entry)
     }
@@ -287,57 +304,82 @@ impl Snapshot {
 
     fn insert_node(&mut self, object: &Object) {
         let mut node = NodeInfo::of(object);
-        if let Some(id) = self.node_id(object.name()) {
-            let Some(known) = self.nodes.get_mut(id.index()) else {
-                return;
-            };
-            if known.offers_same(&node) {
-                return;
+        let Some(id) = self.node_id(object.name()) else {
+            if let Some(waiting) = Arc::make_mut(&mut self.orphans).remove(object.name()) {
+                for entry in waiting {
+                    node.add(entry);
+                }
             }
-            let images_differ = known.images != node.images;
-            if images_differ || !known.is_same_place(&node) {
-                self.generations.places += 1;
-            }
-            self.log.push(Event::Node(id));
-            let known = Arc::make_mut(known);
-            std::mem::swap(&mut known.pods, &mut node.pods);
-            node.requested = std::mem::take(&mut known.requested);
-            node.scored = known.scored;
-            node.pods_with_affinity = known.pods_with_affinity;
-            node.version = known.version + 1;
-            if images_differ {
-                count_images(&mut self.images, &known.images, &node.images);
-            }
-            *known = node;
+            self.insert_info(node);
             return;
+        };
+        let Some(known) = self.node(id).filter(|known| !known.offers_same(&node)) else {
+            return;
+        };
+        let moves = !known.is_same_place(&node);
+        if known.images != node.images {
+            let images = Arc::clone(&known.images);
+            self.generations.images += 1;
+            count_images(&mut self.images, &images, &node.images);
         }
-        if let Some(waiting) = Arc::make_mut(&mut self.orphans).remove(object.name()) {
-            for entry in waiting {
-                node.add(entry);
+        if moves {
+            self.log_pods(id, -1);
+        }
+        let Some(known) = self.node_mut(id) else {
+            return;
+        };
+        std::mem::swap(&mut known.pods, &mut node.pods);
+        node.requested = std::mem::take(&mut known.requested);
+        node.scored = known.scored;
+        node.pods_with_affinity = known.pods_with_affinity;
+        node.version = known.version + 1;
+        *known = node;
+        if moves {
+            self.log.push(Event::Place(id));
+            self.log_pods(id, 1);
+        } else {
+            self.log.push(Event::Node(id));
+        }
+    }
+
+    /// All pods of a node leave it or come to it, for those who read the log.
+    fn log_pods(&mut self, id: NodeId, delta: i8) {
+        if let Some(node) = self.nodes.get(id.index()).and_then(Option::as_deref) {
+            for entry in &node.pods {
+                self.log.push(pod_event(entry, id, delta));
             }
         }
-        self.insert_info(node);
     }
 
     /// Adds a node of a new name.
-    pub(super) fn insert_info(&mut self, node: NodeInfo) {
-        self.generations.places += 1;
+    pub(super) fn insert_info(&mut self, mut node: NodeInfo) {
+        self.births += 1;
+        node.version = self.births << 32;
+        self.generations.images += u64::from(!self.images.is_empty() || !node.images.is_empty());
         count_images(&mut self.images, &[], &node.images);
-        Arc::make_mut(&mut self.ids).insert(node.name.clone(), NodeId::of(self.nodes.len()));
-        self.nodes.push(Arc::new(node));
+        let id = self.free.pop().unwrap_or(NodeId::of(self.nodes.len()));
+        Arc::make_mut(&mut self.ids).insert(node.name.clone(), id);
+        let node = Some(Arc::new(node));
+        match self.nodes.get_mut(id.index()) {
+            Some(place) => *place = node,
+            None => self.nodes.push(node),
+        }
+        self.log.push(Event::Place(id));
+        self.log_pods(id, 1);
     }
 
     /// Removes a node; its pods wait for it to come back.
     pub fn remove_node(&mut self, name: &str) -> Vec<PodEntry> {
-        let ids = Arc::make_mut(&mut self.ids);
-        let Some(id) = ids.remove(name) else {
+        let Some(id) = Arc::make_mut(&mut self.ids).remove(name) else {
             return Vec::new();
         };
-        self.generations.places += 1;
-        let node = self.nodes.swap_remove(id.index());
-        if let Some(moved) = self.nodes.get(id.index()) {
-            ids.insert(moved.name.clone(), id);
-        }
+        self.log_pods(id, -1);
+        let Some(node) = self.nodes.get_mut(id.index()).and_then(Option::take) else {
+            return Vec::new();
+        };
+        self.free.push(id);
+        self.log.push(Event::Place(id));
+        self.generations.images += u64::from(!self.images.is_empty());
         count_images(&mut self.images, &node.images, &[]);
         if !node.pods.is_empty() {
             Arc::make_mut(&mut self.orphans).insert(node.name.clone(), node.pods.clone());
@@ -388,7 +430,7 @@ impl Snapshot {
         let Ok(read) = self.read(object) else {
             return false;
         };
-        let Some(info) = self.nodes.get_mut(id.index()) else {
+        let Some(info) = self.node(id) else {
             return false;
         };
         let same = info.pods.get(place).is_some_and(|known| {
@@ -396,8 +438,7 @@ impl Snapshot {
                 && known.preempted == read.preempted
                 && known.is_terminating() == object.is_terminating()
         });
-        if same {
-            let info = Arc::make_mut(info);
+        if same && let Some(info) = self.node_mut(id) {
             info.version += 1;
             if let Some(known) = info.pods.get_mut(place) {
                 known.object = Arc::clone(object);

@@ -33,7 +33,7 @@ pub struct Counter {
     pub ordinal: usize,
     pub sums: Vec<i64>,
     /// Nodes whose pods count; `None`: all.
-    pub included: Option<Box<[bool]>>,
+    pub included: Option<Vec<bool>>,
     /// For `DoNotSchedule` constraints.
     pub min: Option<Min>,
 }
@@ -44,14 +44,17 @@ pub struct Min {
     /// How many values have this sum.
     histogram: Vec<u32>,
     smallest: usize,
-    /// Values that at least one counted node has.
-    present: Vec<bool>,
+    /// How many counted nodes have each value; values without any are no domains.
+    holders: Vec<u32>,
     pub domain_count: i64,
 }
 
 impl Counter {
     pub fn add(&mut self, value: u32, amount: i64) {
         let index = value as usize;
+        if index >= self.sums.len() {
+            self.sums.resize(index + 1, 0);
+        }
         let Some(sum) = self.sums.get_mut(index) else {
             return;
         };
@@ -62,6 +65,21 @@ impl Counter {
             min.change(index, before, after);
         }
     }
+
+    /// Whether the pods of a node count.
+    pub fn includes(&self, node: usize) -> bool {
+        self.included
+            .as_ref()
+            .is_none_or(|included| included.get(node) == Some(&true))
+    }
+
+    /// A node that is counted came to a value or left it.
+    pub fn hold(&mut self, value: u32, comes: bool) {
+        let sum = self.sums.get(value as usize).copied().unwrap_or(0);
+        if let Some(min) = &mut self.min {
+            min.hold(value as usize, sum, comes);
+        }
+    }
 }
 
 fn place(sum: i64) -> usize {
@@ -69,40 +87,74 @@ fn place(sum: i64) -> usize {
 }
 
 impl Min {
-    /// All sums are zero at first.
-    pub fn new(present: Vec<bool>) -> Self {
-        let domains = present.iter().filter(|present| **present).count();
-        Self {
-            histogram: vec![u32::try_from(domains).unwrap_or(u32::MAX)],
-            smallest: 0,
-            present,
-            domain_count: i64::try_from(domains).unwrap_or(i64::MAX),
+    fn hold(&mut self, value: usize, sum: i64, comes: bool) {
+        if value >= self.holders.len() {
+            self.holders.resize(value + 1, 0);
+        }
+        let Some(holders) = self.holders.get_mut(value) else {
+            return;
+        };
+        let was_domain = *holders > 0;
+        *holders = if comes {
+            holders.saturating_add(1)
+        } else {
+            holders.saturating_sub(1)
+        };
+        let is_domain = *holders > 0;
+        if was_domain == is_domain {
+            return;
+        }
+        if is_domain {
+            self.domain_count += 1;
+            self.enter(place(sum));
+        } else {
+            self.domain_count -= 1;
+            self.leave(place(sum));
+        }
+        self.settle();
+    }
+
+    fn enter(&mut self, sum: usize) {
+        if sum >= self.histogram.len() {
+            self.histogram.resize(sum + 1, 0);
+        }
+        if let Some(count) = self.histogram.get_mut(sum) {
+            *count += 1;
+        }
+        if sum < self.smallest {
+            self.smallest = sum;
         }
     }
 
-    fn change(&mut self, value: usize, before: i64, after: i64) {
-        if self.present.get(value) != Some(&true) {
-            return;
-        }
-        let (before, after) = (place(before), place(after));
-        if let Some(count) = self.histogram.get_mut(before) {
+    fn leave(&mut self, sum: usize) {
+        if let Some(count) = self.histogram.get_mut(sum) {
             *count = count.saturating_sub(1);
         }
-        if after >= self.histogram.len() {
-            self.histogram.resize(after + 1, 0);
-        }
-        if let Some(count) = self.histogram.get_mut(after) {
-            *count += 1;
-        }
-        if after < self.smallest {
-            self.smallest = after;
+    }
+
+    fn settle(&mut self) {
+        if self.domain_count == 0 {
+            // Whatever comes next is the smallest.
+            self.smallest = usize::MAX;
         }
         while self.domain_count > 0 && self.histogram.get(self.smallest) == Some(&0) {
             self.smallest += 1;
         }
     }
 
+    fn change(&mut self, value: usize, before: i64, after: i64) {
+        if self.holders.get(value).is_none_or(|holders| *holders == 0) {
+            return;
+        }
+        self.leave(place(before));
+        self.enter(place(after));
+        self.settle();
+    }
+
     pub fn smallest(&self) -> i64 {
+        if self.domain_count == 0 {
+            return 0;
+        }
         i64::try_from(self.smallest).unwrap_or(i64::MAX)
     }
 }
@@ -119,8 +171,11 @@ mod tests {
             ordinal: 0,
             sums: vec![0; 4],
             included: None,
-            min: Some(Min::new(vec![true, true, false, true])),
+            min: Some(Min::default()),
         };
+        for value in [0, 1, 3] {
+            counter.hold(value, true);
+        }
         let smallest = |counter: &Counter| counter.min.as_ref().unwrap().smallest();
         for value in [0, 1, 3, 0, 0] {
             counter.add(value, 1);
@@ -132,5 +187,17 @@ mod tests {
         counter.add(1, 1);
         // Value 2 is no domain and stays at zero.
         assert_eq!(smallest(&counter), 2);
+        counter.hold(2, true);
+        assert_eq!(smallest(&counter), 0);
+        for value in [1, 2] {
+            counter.hold(value, false);
+        }
+        assert_eq!(smallest(&counter), 3);
+        for value in [0, 3] {
+            counter.hold(value, false);
+        }
+        assert_eq!(smallest(&counter), 0);
+        counter.hold(3, true);
+        assert_eq!(smallest(&counter), 5);
     }
 }

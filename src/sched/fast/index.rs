@@ -7,15 +7,14 @@
 //! local score. A decision costs the number of buckets plus the number of nodes changed since the
 //! last one.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use rustc_hash::FxHashMap;
 
-use super::column::{Column, Key};
+use super::column::{Column, Key, NO_VALUE};
+use super::contributions::Contributions;
 use super::counter::{Counter, Min, Role};
-use super::local::{self, LocalWeights, Out};
+use super::local::{self, Local, Out};
 use super::plan::Plan;
+use super::seats::Seats;
 use crate::k8s::ObjectKey;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
@@ -24,10 +23,9 @@ use crate::sched::node_info::{NodeInfo, PodEntry};
 use crate::sched::plugins::image_locality;
 use crate::sched::snapshot::{Generations, NodeId, Snapshot};
 use crate::sched::template::{Template, TemplateId};
-use crate::sched::verdict::Plugin;
 
 /// What depends on a node's place alone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeFacts {
     pub out: Option<Out>,
     pub taints: i64,
@@ -35,34 +33,22 @@ pub struct NodeFacts {
     pub images: i64,
 }
 
-/// Where a node is kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
-    /// Refused by a filter of its own.
-    Out(Out),
-    In {
-        bucket: u32,
-        level: i64,
-        place: u32,
-    },
-    /// Not looked at yet.
-    Unknown,
-}
-
-/// A column and where its part of the signature begins.
+/// A topology key and where its part of the signature begins.
 #[derive(Debug)]
 pub struct Dimension {
     pub key: Key,
-    pub column: Arc<Column>,
+    /// The value's number by node, as far as this index has followed the log.
+    values: Vec<u32>,
+    /// No value belongs to more than one node. It may become so later, but not cease to be.
+    pub is_unique: bool,
     pub slot: usize,
 }
 
-/// Nodes alike in all but their local score.
-#[derive(Debug)]
-pub struct Bucket {
-    pub signature: Box<[i64]>,
-    pub levels: BTreeMap<i64, Vec<NodeId>>,
-    pub len: usize,
+impl Dimension {
+    pub fn value(&self, node: NodeId) -> Option<u32> {
+        let value = self.values.get(node.index()).copied()?;
+        (value != NO_VALUE).then_some(value)
+    }
 }
 
 /// The first slots of every signature.
@@ -72,18 +58,10 @@ const SLOTS_OWN: usize = 2;
 /// A missing label in a signature.
 pub const MISSING: i64 = -1;
 
-/// A contribution with its counter resolved.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Contribution {
-    counter: usize,
-    amount: i64,
-    live_only: bool,
-}
-
 #[derive(Debug)]
 pub struct Index {
-    pub position: u64,
-    pub generations: Generations,
+    position: u64,
+    generations: Generations,
     /// For eviction: when it was last used.
     pub used: u64,
     pub plan: Plan,
@@ -95,23 +73,24 @@ pub struct Index {
     /// Sum of all affinity counters; zero means that no pod is matched anywhere.
     pub affinity_marks: i64,
     pub existing_marks: i64,
-    contributions: FxHashMap<TemplateId, Arc<[Contribution]>>,
+    pub(super) contributions: Contributions,
     touched_by: FxHashMap<TemplateId, bool>,
     facts: Vec<NodeFacts>,
-    pub standings: Vec<Standing>,
-    pub buckets: Vec<Bucket>,
-    by_signature: FxHashMap<Box<[i64]>, u32>,
+    fact_numbers: FxHashMap<NodeFacts, u32>,
+    pub seats: Seats,
     dirty: Vec<NodeId>,
     is_dirty: Vec<bool>,
     signature: Vec<i64>,
-    weights: LocalWeights,
+    local: Local,
+    /// Whether any node has any of the template's images.
+    finds_images: bool,
 }
 
 /// The index cannot go on and must be built anew.
 #[derive(Debug)]
 pub struct Stale;
 
-pub type Columns = FxHashMap<Key, Arc<Column>>;
+pub type Columns = FxHashMap<Key, Column>;
 
 impl Index {
     pub fn build(
@@ -137,45 +116,32 @@ impl Index {
             counters: Vec::new(),
             affinity_marks: 0,
             existing_marks: 0,
-            contributions: FxHashMap::default(),
+            contributions: Contributions::default(),
             touched_by: FxHashMap::default(),
-            facts: Vec::with_capacity(snapshot.node_count()),
-            standings: Vec::with_capacity(snapshot.node_count()),
-            buckets: Vec::new(),
-            by_signature: FxHashMap::default(),
+            facts: Vec::new(),
+            fact_numbers: FxHashMap::default(),
+            seats: Seats::default(),
             dirty: Vec::new(),
-            is_dirty: vec![false; snapshot.node_count()],
+            is_dirty: Vec::new(),
             signature: Vec::new(),
-            weights: weights(profile, subject),
+            local: Local::of(profile, subject),
+            finds_images: false,
         };
+        index.finds_images = index.local.weights.images != 0
+            && image_locality::is_anywhere(snapshot.images(), &template.spec);
         for (role, key) in index.plan.own_roles() {
             index.add_counter(snapshot, template, role, &key, columns);
         }
-        index.learn_templates(snapshot, profile, template, columns);
+        index.count_all(snapshot, profile, template, columns);
         index.lay_out();
-        index.count_all(snapshot);
-        let scores_images = index.weights.images != 0 && !snapshot.images().is_empty();
         for (id, node) in snapshot.numbered_nodes() {
-            let images = if scores_images {
-                image_locality::score(
-                    snapshot.images(),
-                    snapshot.node_count(),
-                    &template.spec,
-                    node,
-                )
-            } else {
-                0
-            };
-            index
-                .facts
-                .push(local::facts(profile, &template.spec, node, images));
-            index.standings.push(Standing::Unknown);
+            index.learn_facts(snapshot, profile, template, id, node);
             index.refresh(snapshot, profile, subject, id);
         }
         index
     }
 
-    fn add_counter(
+    pub(super) fn add_counter(
         &mut self,
         snapshot: &Snapshot,
         template: &Template,
@@ -183,117 +149,87 @@ impl Index {
         key: &Key,
         columns: &mut Columns,
     ) -> usize {
-        let dimension = self
+        let known = self
             .dimensions
             .iter()
-            .position(|dimension| dimension.key == *key)
-            .unwrap_or_else(|| {
-                let column = columns
-                    .entry(key.clone())
-                    .or_insert_with(|| Arc::new(Column::of(snapshot, key)));
-                self.dimensions.push(Dimension {
-                    key: key.clone(),
-                    column: Arc::clone(column),
-                    slot: 0,
-                });
-                self.dimensions.len() - 1
+            .position(|dimension| dimension.key == *key);
+        let dimension = known.unwrap_or_else(|| {
+            let column = columns
+                .entry(key.clone())
+                .or_insert_with(|| Column::of(snapshot, key));
+            self.dimensions.push(Dimension {
+                key: key.clone(),
+                values: column.values.clone(),
+                is_unique: column.is_unique(),
+                slot: 0,
             });
-        let included = self.included(snapshot, template, role);
-        let column = self.dimensions.get(dimension).map(|entry| &entry.column);
-        let value_count = column.map_or(0, |column| column.value_count);
-        let min = matches!(role, Role::Hard(_)).then(|| {
-            let mut present = vec![false; value_count];
-            let nodes = column.map_or([].as_slice(), |column| &column.values);
-            for (index, value) in nodes.iter().enumerate() {
-                let counts = included
-                    .as_ref()
-                    .is_none_or(|included| included.get(index) == Some(&true));
-                if let Some(value) = value.filter(|_| counts)
-                    && let Some(place) = present.get_mut(value as usize)
-                {
-                    *place = true;
-                }
-            }
-            Min::new(present)
+            self.dimensions.len() - 1
         });
-        self.counters.push(Counter {
+        let mut counter = Counter {
             role,
             dimension,
             ordinal: 0,
-            sums: vec![0; value_count],
-            included,
-            min,
-        });
+            sums: Vec::new(),
+            included: self
+                .has_policies(role)
+                .then(|| vec![false; snapshot.slot_count()]),
+            min: matches!(role, Role::Hard(_)).then(Min::default),
+        };
+        if counter.included.is_some() || counter.min.is_some() {
+            for (id, node) in snapshot.numbered_nodes() {
+                let includes = self.includes(template, role, node);
+                self.include(&mut counter, id, includes);
+            }
+        }
+        self.counters.push(counter);
         self.counters.len() - 1
     }
 
-    /// Node inclusion policies, and keys that must all be there.
-    fn included(
-        &self,
-        snapshot: &Snapshot,
-        template: &Template,
-        role: Role,
-    ) -> Option<Box<[bool]>> {
-        let (all, constraint, requires_all_keys) = match role {
-            Role::Hard(index) => (&self.plan.hard, self.plan.hard.get(index)?, true),
-            Role::Soft(index) => {
-                let soft = &self.plan.soft;
-                let constraint = soft.constraints.get(index)?;
-                if Plan::soft_key(constraint) == Key::Itself {
-                    return None;
-                }
-                (&soft.constraints, constraint, soft.requires_all_keys)
+    /// Notes whether a node's pods count from now on.
+    fn include(&self, counter: &mut Counter, node: NodeId, includes: bool) {
+        if let Some(included) = &mut counter.included {
+            if included.len() <= node.index() {
+                included.resize(node.index() + 1, false);
             }
-            _ => return None,
-        };
-        let counts = |node: &NodeInfo| {
-            (!requires_all_keys
-                || all
-                    .iter()
-                    .all(|constraint| node.labels.get(&constraint.key).is_some()))
-                && constraint.includes(&template.spec, node)
-        };
-        Some(snapshot.nodes().map(counts).collect())
-    }
-
-    /// Works out what pods of every template that has pods contribute.
-    fn learn_templates(
-        &mut self,
-        snapshot: &Snapshot,
-        profile: &Profile,
-        template: &Template,
-        columns: &mut Columns,
-    ) {
-        let mut seen = vec![false; snapshot.templates().len()];
-        for entry in snapshot.nodes().flat_map(|node| &node.pods) {
-            let Some(seen) = seen.get_mut(entry.id.index()).filter(|seen| !**seen) else {
-                continue;
-            };
-            *seen = true;
-            let effects = self.plan.effects(profile, template, &entry.template);
-            let contributions = effects.into_iter().map(|effect| {
-                let counter = self.counter(effect.role, &effect.key).unwrap_or_else(|| {
-                    self.add_counter(snapshot, template, effect.role, &effect.key, columns)
-                });
-                Contribution {
-                    counter,
-                    amount: effect.amount,
-                    live_only: effect.live_only,
-                }
-            });
-            let contributions: Arc<[Contribution]> = contributions.collect();
-            self.contributions.insert(entry.id, contributions);
+            if let Some(place) = included.get_mut(node.index()) {
+                *place = includes;
+            }
+        }
+        let dimension = self.dimensions.get(counter.dimension);
+        if let Some(value) = dimension.and_then(|dimension| dimension.value(node))
+            && includes
+        {
+            counter.hold(value, true);
         }
     }
 
-    fn counter(&self, role: Role, key: &Key) -> Option<usize> {
-        self.counters.iter().position(|counter| {
-            counter.role == role
-                && self
-                    .dimensions
-                    .get(counter.dimension)
-                    .is_some_and(|dimension| dimension.key == *key)
-        })
+    /// Whether not all nodes' pods count.
+    fn has_policies(&self, role: Role) -> bool {
+        match role {
+            Role::Hard(_) => true,
+            Role::Soft(index) => {
+                let constraint = self.plan.soft.constraints.get(index);
+                constraint.is_some_and(|constraint| Plan::soft_key(constraint) != Key::Itself)
+            }
+            _ => false,
+        }
+    }
+
+    /// Node inclusion policies, and keys that must all be there.
+    fn includes(&self, template: &Template, role: Role, node: &NodeInfo) -> bool {
+        let (all, number, requires_all_keys) = match role {
+            Role::Hard(number) => (&self.plan.hard, number, true),
+            Role::Soft(number) => {
+                let soft = &self.plan.soft;
+                (&soft.constraints, number, soft.requires_all_keys)
+            }
+            _ => return true,
+        };
+        let has_key = |key| node.labels.get(key).is_some();
+        (!requires_all_keys || all.iter().all(|constraint| has_key(&constraint.key)))
+            && all
+                .get(number)
+                .is_some_and(|constraint| constraint.includes(&template.spec, node))
     }
 
     /// Gives every dimension its part of the signature: a value number, or, where values are unique,
@@ -303,7 +239,7 @@ impl Index {
         for (index, dimension) in self.dimensions.iter_mut().enumerate() {
             dimension.slot = slot;
             slot += 1;
-            if dimension.column.is_unique {
+            if dimension.is_unique {
                 for counter in &mut self.counters {
                     if counter.dimension == index {
                         counter.ordinal = slot;
@@ -314,43 +250,28 @@ impl Index {
         }
     }
 
-    fn count_all(&mut self, snapshot: &Snapshot) {
-        for (node, info) in snapshot.numbered_nodes() {
-            for entry in &info.pods {
-                if let Some(contributions) = self.contributions.get(&entry.id).map(Arc::clone) {
-                    self.contribute(&contributions, node, 1, !entry.is_terminating());
-                }
-            }
+    /// What depends on the node's place alone.
+    fn learn_facts(
+        &mut self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        template: &Template,
+        id: NodeId,
+        node: &NodeInfo,
+    ) {
+        let images = if self.finds_images {
+            let count = snapshot.node_count();
+            image_locality::score(snapshot.images(), count, &template.spec, node)
+        } else {
+            0
+        };
+        let facts = local::facts(profile, &template.spec, node, images);
+        let next = u32::try_from(self.facts.len()).unwrap_or(u32::MAX);
+        let number = *self.fact_numbers.entry(facts).or_insert(next);
+        if number == next {
+            self.facts.push(facts);
         }
-    }
-
-    fn contribute(&mut self, contributions: &[Contribution], node: NodeId, delta: i64, live: bool) {
-        for contribution in contributions {
-            if contribution.live_only && !live {
-                continue;
-            }
-            let Some(counter) = self.counters.get_mut(contribution.counter) else {
-                continue;
-            };
-            let is_included = counter
-                .included
-                .as_ref()
-                .is_none_or(|included| included.get(node.index()) == Some(&true));
-            let value = self
-                .dimensions
-                .get(counter.dimension)
-                .and_then(|dimension| *dimension.column.values.get(node.index())?);
-            let Some(value) = value.filter(|_| is_included) else {
-                continue;
-            };
-            let amount = contribution.amount * delta;
-            counter.add(value, amount);
-            match counter.role {
-                Role::Affinity(_) => self.affinity_marks += amount,
-                Role::Existing => self.existing_marks += amount,
-                _ => {}
-            }
-        }
+        self.seats.set_facts(id, number);
     }
 
     /// Takes in everything that happened since the last decision.
@@ -359,31 +280,42 @@ impl Index {
         snapshot: &Snapshot,
         profile: &Profile,
         subject: &Subject,
+        columns: &Columns,
     ) -> Result<(), Stale> {
+        let template = &subject.template;
         let generations = snapshot.generations();
-        if generations.places != self.generations.places {
+        if generations.ids != self.generations.ids {
+            return Err(Stale);
+        }
+        if generations.images != self.generations.images
+            && self.local.weights.images != 0
+            && (self.finds_images
+                || image_locality::is_anywhere(snapshot.images(), &template.spec))
+        {
             return Err(Stale);
         }
         if generations.selectors != self.generations.selectors
-            && Plan::of(snapshot, profile, &subject.template) != self.plan
+            && Plan::of(snapshot, profile, template) != self.plan
         {
             return Err(Stale);
         }
         self.generations = generations;
         let events = snapshot.log().since(self.position).ok_or(Stale)?;
         for event in events {
-            if let Event::Pod {
-                node,
-                template,
-                delta,
-                live,
-            } = event
-            {
-                let contributions = match self.contributions.get(&template) {
-                    Some(known) => Arc::clone(known),
-                    None => self.learn(snapshot, profile, subject, template)?,
-                };
-                self.contribute(&contributions, node, i64::from(delta), live);
+            match event {
+                Event::Pod {
+                    node,
+                    template: id,
+                    delta,
+                    live,
+                } => {
+                    let amount = (i64::from(delta), live);
+                    self.count(snapshot, profile, template, (id, node), amount)?;
+                }
+                Event::Place(node) => {
+                    self.move_place(snapshot, profile, template, node, columns)?;
+                }
+                Event::Node(_) => {}
             }
             self.mark(event.node());
         }
@@ -397,31 +329,57 @@ impl Index {
         Ok(())
     }
 
-    /// A template that had no pods when the index was built.
-    fn learn(
+    /// A node came, went, or changed its labels, taints or cordon. The log takes its pods off before
+    /// and puts them back after, so that sums follow by themselves.
+    fn move_place(
         &mut self,
         snapshot: &Snapshot,
         profile: &Profile,
-        subject: &Subject,
-        id: TemplateId,
-    ) -> Result<Arc<[Contribution]>, Stale> {
-        let other = snapshot.templates().get(id).ok_or(Stale)?;
-        let effects = self.plan.effects(profile, &subject.template, other);
-        let contributions = effects.into_iter().map(|effect| {
-            // A new counter changes every signature.
-            let counter = self.counter(effect.role, &effect.key).ok_or(Stale)?;
-            Ok(Contribution {
-                counter,
-                amount: effect.amount,
-                live_only: effect.live_only,
-            })
-        });
-        let contributions = contributions.collect::<Result<Arc<[Contribution]>, Stale>>()?;
-        self.contributions.insert(id, Arc::clone(&contributions));
-        Ok(contributions)
+        template: &Template,
+        id: NodeId,
+        columns: &Columns,
+    ) -> Result<(), Stale> {
+        let node = snapshot.node(id);
+        let mut counters = std::mem::take(&mut self.counters);
+        for counter in &mut counters {
+            let value = self
+                .dimensions
+                .get(counter.dimension)
+                .and_then(|dimension| dimension.value(id));
+            if let Some(value) = value.filter(|_| counter.includes(id.index())) {
+                counter.hold(value, false);
+            }
+        }
+        for dimension in &mut self.dimensions {
+            let column = columns.get(&dimension.key).ok_or(Stale)?;
+            if dimension.is_unique && !column.is_unique() {
+                return Err(Stale);
+            }
+            if dimension.values.len() <= id.index() {
+                dimension.values.resize(id.index() + 1, NO_VALUE);
+            }
+            if let Some(place) = dimension.values.get_mut(id.index()) {
+                *place = column.values.get(id.index()).copied().unwrap_or(NO_VALUE);
+            }
+        }
+        for counter in &mut counters {
+            if counter.included.is_some() || counter.min.is_some() {
+                let includes =
+                    node.is_some_and(|node| self.includes(template, counter.role, node));
+                self.include(counter, id, includes);
+            }
+        }
+        self.counters = counters;
+        if let Some(node) = node {
+            self.learn_facts(snapshot, profile, template, id, node);
+        }
+        Ok(())
     }
 
     pub fn mark(&mut self, node: NodeId) {
+        if self.is_dirty.len() <= node.index() {
+            self.is_dirty.resize(node.index() + 1, false);
+        }
         if let Some(is_dirty) = self.is_dirty.get_mut(node.index())
             && !*is_dirty
         {
@@ -479,34 +437,36 @@ impl Index {
         node: NodeId,
         excluded: Option<&ObjectKey>,
     ) {
-        let (Some(info), Some(facts)) =
-            (snapshot.node(node), self.facts.get(node.index()).copied())
-        else {
+        let Some(info) = snapshot.node(node) else {
+            self.seats.clear(node);
+            return;
+        };
+        let number = self.seats.facts(node).and_then(|at| usize::try_from(at).ok());
+        let Some(facts) = number.and_then(|number| self.facts.get(number)).copied() else {
             return;
         };
         let spec = &subject.template.spec;
         let out = facts.out.or_else(|| {
             let nominated = snapshot.nominations();
             if nominated.is_empty() {
-                return local::out(profile, spec, info, &[]);
+                return self.local.out(spec, info, &[]);
             }
             let counts = |entry: &&PodEntry| {
                 entry.priority() >= spec.priority && Some(entry.key()) != excluded
             };
             let extra: Vec<&PodEntry> = nominated.on(&info.name).iter().filter(counts).collect();
-            local::out(profile, spec, info, &extra)
+            self.local.out(spec, info, &extra)
         });
         if let Some(out) = out {
-            self.take_out(node, Standing::Out(out));
+            self.seats.refuse(node, out);
             return;
         }
-        let level = local::score(profile, self.weights, subject, info, &facts);
+        let score = self.local.score(profile, spec, info, &facts);
         self.sign(node, &facts);
         let bucket = self
             .unchanged_bucket(node)
-            .or_else(|| self.by_signature.get(self.signature.as_slice()).copied())
-            .unwrap_or_else(|| self.open_bucket());
-        self.put(node, bucket, level);
+            .unwrap_or_else(|| self.seats.bucket(&self.signature));
+        self.seats.put(node, bucket, score);
     }
 
     fn sign(&mut self, node: NodeId, facts: &NodeFacts) {
@@ -514,8 +474,8 @@ impl Index {
         self.signature.push(facts.taints);
         self.signature.push(facts.affinity);
         for (index, dimension) in self.dimensions.iter().enumerate() {
-            let value = dimension.column.values.get(node.index()).copied().flatten();
-            if !dimension.column.is_unique {
+            let value = dimension.value(node);
+            if !dimension.is_unique {
                 self.signature.push(value.map_or(MISSING, i64::from));
                 continue;
             }
@@ -530,99 +490,9 @@ impl Index {
 
     /// The node's bucket, if it still fits the signature.
     fn unchanged_bucket(&self, node: NodeId) -> Option<u32> {
-        let Standing::In { bucket, .. } = self.standings.get(node.index())? else {
-            return None;
-        };
-        let known = self.buckets.get(*bucket as usize)?;
-        (*known.signature == *self.signature).then_some(*bucket)
-    }
-
-    fn open_bucket(&mut self) -> u32 {
-        let signature: Box<[i64]> = self.signature.as_slice().into();
-        // There are no more buckets than nodes at a time; empty ones are reused.
-        let number = self.free_bucket().unwrap_or(self.buckets.len());
-        let bucket = Bucket {
-            signature: signature.clone(),
-            levels: BTreeMap::new(),
-            len: 0,
-        };
-        match self.buckets.get_mut(number) {
-            Some(place) => {
-                self.by_signature.remove(&place.signature);
-                *place = bucket;
-            }
-            None => self.buckets.push(bucket),
-        }
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        self.by_signature.insert(signature, number);
-        number
-    }
-
-    fn free_bucket(&self) -> Option<usize> {
-        if self.buckets.len() < 64 {
-            return None;
-        }
-        self.buckets.iter().position(|bucket| bucket.len == 0)
-    }
-
-    fn put(&mut self, node: NodeId, bucket: u32, level: i64) {
-        if let Some(Standing::In {
-            bucket: known,
-            level: at,
-            ..
-        }) = self.standings.get(node.index())
-            && *known == bucket
-            && *at == level
-        {
-            return;
-        }
-        self.take_out(node, Standing::Unknown);
-        let Some(place) = self.buckets.get_mut(bucket as usize) else {
-            return;
-        };
-        place.len += 1;
-        let nodes = place.levels.entry(level).or_default();
-        nodes.push(node);
-        let place = u32::try_from(nodes.len() - 1).unwrap_or(u32::MAX);
-        if let Some(standing) = self.standings.get_mut(node.index()) {
-            *standing = Standing::In {
-                bucket,
-                level,
-                place,
-            };
-        }
-    }
-
-    fn take_out(&mut self, node: NodeId, becomes: Standing) {
-        let Some(standing) = self.standings.get_mut(node.index()) else {
-            return;
-        };
-        let before = std::mem::replace(standing, becomes);
-        let Standing::In {
-            bucket,
-            level,
-            place,
-        } = before
-        else {
-            return;
-        };
-        let Some(bucket) = self.buckets.get_mut(bucket as usize) else {
-            return;
-        };
-        bucket.len -= 1;
-        let Some(nodes) = bucket.levels.get_mut(&level) else {
-            return;
-        };
-        nodes.swap_remove(place as usize);
-        let moved = nodes.get(place as usize).copied();
-        if nodes.is_empty() {
-            bucket.levels.remove(&level);
-        }
-        if let Some(moved) = moved
-            && let Some(Standing::In { place: at, .. }) = self.standings.get_mut(moved.index())
-        {
-            *at = place;
-        }
+        let bucket = self.seats.bucket_of(node)?;
+        let known = self.seats.buckets.get(bucket as usize)?;
+        (*known.signature == *self.signature).then_some(bucket)
     }
 
     /// The sum that a counter has at a bucket's place; `None` where the label is missing.
@@ -632,11 +502,11 @@ impl Index {
         if value == MISSING {
             return None;
         }
-        if dimension.column.is_unique {
+        if dimension.is_unique {
             return signature.get(counter.ordinal).copied();
         }
         let value = usize::try_from(value).ok()?;
-        counter.sums.get(value).copied()
+        Some(counter.sums.get(value).copied().unwrap_or(0))
     }
 
     /// Whether no other pod bears on where this template may go.
@@ -645,25 +515,5 @@ impl Index {
             && self.plan.affinity.is_empty()
             && self.plan.anti_affinity.is_empty()
             && self.existing_marks == 0
-    }
-}
-
-fn weights(profile: &Profile, subject: &Subject) -> LocalWeights {
-    let weight = |wanted: Plugin| {
-        let entry = profile.scores.iter().find(|(plugin, _)| *plugin == wanted);
-        entry.map_or(0, |(_, weight)| *weight)
-    };
-    let applies = crate::sched::plugins::node_resources_balanced_allocation::applies(
-        &profile.balanced,
-        &subject.template.spec.requests.wanted,
-    );
-    LocalWeights {
-        fit: weight(Plugin::NodeResourcesFit),
-        balanced: if applies {
-            weight(Plugin::NodeResourcesBalancedAllocation)
-        } else {
-            0
-        },
-        images: weight(Plugin::ImageLocality),
     }
 }

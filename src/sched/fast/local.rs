@@ -96,21 +96,84 @@ pub fn facts(profile: &Profile, spec: &PodSpec, node: &NodeInfo, image_score: i6
     }
 }
 
-/// Ports and resources, with more pods on the node than there are.
-pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntry]) -> Option<Out> {
-    let holds_port = || {
-        let ports = extra.iter().flat_map(|entry| &entry.template.spec.ports);
-        node_ports::filter(&spec.ports, node).is_some()
-            || ports
-                .into_iter()
-                .any(|used| spec.ports.iter().any(|port| conflicts(port, used)))
-    };
-    if !spec.ports.is_empty() && profile.filters_with(Plugin::NodePorts) && holds_port() {
-        return Some(Out(PORTS));
+/// Weights of the plugins whose scores depend on one node alone and need no normalisation.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalWeights {
+    pub fit: i64,
+    pub balanced: i64,
+    pub images: i64,
+}
+
+/// What a profile makes of one template on one node, looked up once.
+#[derive(Clone, Copy, Debug)]
+pub struct Local {
+    checks_ports: bool,
+    checks_fit: bool,
+    pub weights: LocalWeights,
+}
+
+impl Local {
+    pub fn of(profile: &Profile, subject: &Subject) -> Self {
+        let spec = &subject.template.spec;
+        let wanted = &spec.requests.wanted;
+        let balanced = node_resources_balanced_allocation::applies(&profile.balanced, wanted);
+        Self {
+            checks_ports: !spec.ports.is_empty() && profile.filters_with(Plugin::NodePorts),
+            checks_fit: profile.filters_with(Plugin::NodeResourcesFit),
+            weights: LocalWeights {
+                fit: profile.weight(Plugin::NodeResourcesFit),
+                balanced: i64::from(balanced)
+                    * profile.weight(Plugin::NodeResourcesBalancedAllocation),
+                images: profile.weight(Plugin::ImageLocality),
+            },
+        }
     }
-    if !profile.filters_with(Plugin::NodeResourcesFit) {
-        return None;
+
+    /// Ports and resources, with more pods on the node than there are.
+    pub fn out(self, spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntry]) -> Option<Out> {
+        if self.checks_ports && holds_port(spec, node, extra) {
+            return Some(Out(PORTS));
+        }
+        if self.checks_fit {
+            fit(spec, node, extra)
+        } else {
+            None
+        }
     }
+
+    /// Points of all local plugins, weighted. Profiles with weights that do not fit are not covered.
+    pub fn score(self, profile: &Profile, spec: &PodSpec, node: &NodeInfo, facts: &NodeFacts) -> i32 {
+        let requests = &spec.requests;
+        let mut total = self.weights.images * facts.images;
+        if self.weights.fit != 0 {
+            total += self.weights.fit * node_resources_fit::score(&profile.fit, requests, node);
+        }
+        if self.weights.balanced != 0 {
+            total += self.weights.balanced
+                * node_resources_balanced_allocation::score(&profile.balanced, &requests.wanted, node);
+        }
+        i32::try_from(total).unwrap_or(i32::MAX)
+    }
+
+    /// Whether every score fits its place in an index.
+    pub fn is_small(profile: &Profile) -> bool {
+        let plugins = [
+            Plugin::NodeResourcesFit,
+            Plugin::NodeResourcesBalancedAllocation,
+            Plugin::ImageLocality,
+        ];
+        let weights = plugins.map(|plugin| profile.weight(plugin));
+        weights.iter().all(|weight| (0..1_000_000).contains(weight))
+    }
+}
+
+fn holds_port(spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntry]) -> bool {
+    let mut more = extra.iter().flat_map(|entry| &entry.template.spec.ports);
+    node_ports::filter(&spec.ports, node).is_some()
+        || more.any(|used| spec.ports.iter().any(|port| conflicts(port, used)))
+}
+
+fn fit(spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntry]) -> Option<Out> {
     let mut bits = 0;
     if i64::try_from(node.pods.len() + extra.len()).unwrap_or(i64::MAX) >= node.pod_limit {
         bits |= PODS;
@@ -162,31 +225,4 @@ pub fn out(profile: &Profile, spec: &PodSpec, node: &NodeInfo, extra: &[&PodEntr
         check(bit, *request, used, has.scalar(name));
     }
     (bits != 0).then_some(Out(bits | FIT))
-}
-
-/// Weights of the plugins whose scores depend on one node alone and need no normalisation.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LocalWeights {
-    pub fit: i64,
-    pub balanced: i64,
-    pub images: i64,
-}
-
-pub fn score(
-    profile: &Profile,
-    weights: LocalWeights,
-    subject: &Subject,
-    node: &NodeInfo,
-    facts: &NodeFacts,
-) -> i64 {
-    let requests = &subject.template.spec.requests;
-    let mut total = weights.images * facts.images;
-    if weights.fit != 0 {
-        total += weights.fit * node_resources_fit::score(&profile.fit, requests, node);
-    }
-    if weights.balanced != 0 {
-        total += weights.balanced
-            * node_resources_balanced_allocation::score(&profile.balanced, &requests.wanted, node);
-    }
-    total
 }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::index::{Index, Standing};
+use super::index::Index;
+use super::seats::Standing;
 use super::{IndexKey, RefusedPod};
 use crate::sched::configuration::Profile;
 use crate::sched::framework::{self, Prepared, Subject};
@@ -83,15 +84,15 @@ impl Run<'_> {
         }
         let nominated = self.subject.nominated_node.as_ref()?;
         let node = self.snapshot.node_id(nominated)?;
-        let is_resolvable = match self.index.standings.get(node.index())? {
+        let is_resolvable = match self.index.seats.standing(node) {
             Standing::Out(out) => out.is_resolvable(),
-            Standing::In { bucket, .. } => {
-                let bucket = self.index.buckets.get(*bucket as usize)?;
+            Standing::In { bucket } => {
+                let bucket = self.index.seats.buckets.get(bucket as usize)?;
                 self.index
                     .barrier(self.profile, bucket)
                     .is_none_or(super::weigh::Barrier::is_resolvable)
             }
-            Standing::Unknown => true,
+            Standing::Absent => true,
         };
         (is_resolvable && preemption::has_leaving_pod(self.snapshot, self.subject, node))
             .then_some(TERMINATING)
@@ -101,6 +102,7 @@ impl Run<'_> {
     fn potential(&self) -> Vec<NodeId> {
         let resolvable: Vec<bool> = self
             .index
+            .seats
             .buckets
             .iter()
             .map(|bucket| {
@@ -108,19 +110,16 @@ impl Run<'_> {
                 barrier.is_some_and(super::weigh::Barrier::is_resolvable)
             })
             .collect();
-        let is_potential = |standing: &Standing| match standing {
+        let is_potential = |standing: Standing| match standing {
             Standing::Out(out) => out.is_resolvable(),
-            Standing::In { bucket, .. } => {
-                resolvable.get(*bucket as usize).copied().unwrap_or(false)
-            }
-            Standing::Unknown => false,
+            Standing::In { bucket } => resolvable.get(bucket as usize).copied().unwrap_or(false),
+            Standing::Absent => false,
         };
         self.index
-            .standings
-            .iter()
-            .enumerate()
-            .filter(|(_, standing)| is_potential(standing))
-            .map(|(index, _)| NodeId::of(index))
+            .seats
+            .standings()
+            .filter(|(_, standing)| is_potential(*standing))
+            .map(|(id, _)| id)
             .collect()
     }
 

@@ -2,8 +2,9 @@
 
 use super::column::Key;
 use super::counter::Role;
-use super::index::{Bucket, Index, MISSING, SLOT_AFFINITY, SLOT_TAINTS};
+use super::index::{Index, MISSING, SLOT_AFFINITY, SLOT_TAINTS};
 use super::plan::Plan;
+use super::seats::Bucket;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::{share_down, share_up};
 use crate::sched::plugins::{inter_pod_affinity, node_resources_fit, pod_topology_spread};
@@ -139,9 +140,9 @@ impl Index {
 
     /// The best nodes; `None` when no node is feasible.
     pub fn best(&self, profile: &Profile) -> Option<Best> {
-        let mut raws: Vec<Raw> = Vec::with_capacity(self.buckets.len());
-        for (number, bucket) in self.buckets.iter().enumerate() {
-            let Some((level, _)) = bucket.levels.last_key_value() else {
+        let mut raws: Vec<Raw> = Vec::with_capacity(self.seats.buckets.len());
+        for (number, bucket) in self.seats.buckets.iter().enumerate() {
+            let Some((level, _)) = bucket.top() else {
                 continue;
             };
             if self.barrier(profile, bucket).is_some() {
@@ -154,7 +155,7 @@ impl Index {
                 affinity: slot(SLOT_AFFINITY),
                 spread: None,
                 pods: self.preference(&bucket.signature),
-                level: *level,
+                level,
             });
         }
         if raws.is_empty() {
@@ -183,7 +184,7 @@ impl Index {
         let counters = self.counters.get(first..first + soft.constraints.len());
         let counters = counters.unwrap_or_default();
         let signature = |raw: &Raw| {
-            let bucket = self.buckets.get(raw.bucket);
+            let bucket = self.seats.buckets.get(raw.bucket);
             bucket.map_or([].as_slice(), |bucket| &bucket.signature)
         };
         let is_ignored = |signature: &[i64]| {
@@ -203,7 +204,7 @@ impl Index {
                     .filter(|(_, ignored)| !**ignored)
                     .map(|(raw, _)| raw);
                 let size = if Plan::soft_key(constraint) == Key::Itself {
-                    left.map(|raw| self.buckets.get(raw.bucket).map_or(0, |bucket| bucket.len))
+                    left.map(|raw| self.seats.buckets.get(raw.bucket).map_or(0, |bucket| bucket.len))
                         .sum()
                 } else {
                     self.domain_count(counter.dimension, left)
@@ -233,20 +234,23 @@ impl Index {
         let Some(dimension) = self.dimensions.get(dimension) else {
             return 0;
         };
-        let mut seen = vec![false; dimension.column.value_count];
+        let mut seen: Vec<bool> = Vec::new();
         let mut count = 0;
         let mut is_any_missing = false;
         for raw in raws {
-            let Some(bucket) = self.buckets.get(raw.bucket) else {
+            let Some(bucket) = self.seats.buckets.get(raw.bucket) else {
                 continue;
             };
             let value = bucket.signature.get(dimension.slot).copied();
             match value.unwrap_or(MISSING) {
                 MISSING => is_any_missing = true,
-                _ if dimension.column.is_unique => count += bucket.len,
+                _ if dimension.is_unique => count += bucket.len,
                 value => {
-                    let place = usize::try_from(value).ok();
-                    if let Some(seen) = place.and_then(|place| seen.get_mut(place)) {
+                    let place = usize::try_from(value).unwrap_or(0);
+                    if place >= seen.len() {
+                        seen.resize(place + 1, false);
+                    }
+                    if let Some(seen) = seen.get_mut(place) {
                         count += usize::from(!*seen);
                         *seen = true;
                     }
@@ -292,9 +296,9 @@ impl Index {
     }
 
     fn top(&self, bucket: usize) -> &[NodeId] {
-        self.buckets
+        self.seats.buckets
             .get(bucket)
-            .and_then(|bucket| bucket.levels.last_key_value())
+            .and_then(Bucket::top)
             .map_or(&[], |(_, nodes)| nodes)
     }
 
@@ -323,15 +327,11 @@ impl Index {
 
 impl Weights {
     fn of(profile: &Profile) -> Self {
-        let weight = |wanted: Plugin| {
-            let entry = profile.scores.iter().find(|(plugin, _)| *plugin == wanted);
-            entry.map_or(0, |(_, weight)| *weight)
-        };
         Self {
-            taints: weight(Plugin::TaintToleration),
-            affinity: weight(Plugin::NodeAffinity),
-            spread: weight(Plugin::PodTopologySpread),
-            pods: weight(Plugin::InterPodAffinity),
+            taints: profile.weight(Plugin::TaintToleration),
+            affinity: profile.weight(Plugin::NodeAffinity),
+            spread: profile.weight(Plugin::PodTopologySpread),
+            pods: profile.weight(Plugin::InterPodAffinity),
         }
     }
 }

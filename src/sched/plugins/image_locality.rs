@@ -21,6 +21,12 @@ pub struct ImageSpread {
 
 pub type Images = FxHashMap<Name, ImageSpread>;
 
+/// Whether any node holds any of the pod's images.
+pub fn is_anywhere(images: &Images, spec: &PodSpec) -> bool {
+    let mut names = spec.images.iter().chain(&spec.image_volumes);
+    !images.is_empty() && names.any(|name| images.contains_key(name))
+}
+
 pub fn score(images: &Images, node_count: usize, spec: &PodSpec, node: &NodeInfo) -> i64 {
     if node.images.is_empty() {
         return 0;
