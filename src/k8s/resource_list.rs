@@ -68,6 +68,22 @@ impl ResourceList {
         if other.scalars.is_empty() {
             return;
         }
+        let place =
+            |list: &Self, name: &Name| list.scalars.binary_search_by(|(key, _)| key.cmp(name)).ok();
+        // Mostly every name is there already.
+        if other
+            .scalars
+            .iter()
+            .all(|(name, _)| place(self, name).is_some())
+        {
+            for (name, amount) in &other.scalars {
+                let found = place(self, name).and_then(|index| self.scalars.get_mut(index));
+                if let Some((_, known)) = found {
+                    *known = operation(*known, *amount);
+                }
+            }
+            return;
+        }
         let mut merged: BTreeMap<Name, i64> = self.scalars.iter().cloned().collect();
         for (name, amount) in &other.scalars {
             let entry = merged.entry(name.clone()).or_default();
@@ -83,6 +99,7 @@ impl ResourceList {
 pub fn is_scalar(name: &str) -> bool {
     name.starts_with("hugepages-")
         || name.starts_with("attachable-volumes-")
+        || name.contains("kubernetes.io/")
         || (name.contains('/') && !name.starts_with("requests."))
 }
 

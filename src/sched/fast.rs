@@ -175,7 +175,8 @@ impl Fast {
             index.used = tick;
             if index
                 .catch_up(snapshot, profile, subject, &self.columns)
-                .is_ok() {
+                .is_ok()
+            {
                 return key;
             }
             self.indexes.remove(&key);

@@ -1,64 +1,237 @@
 //! Queueing hints: whether a change may help a pod that some plugins refused.
 //!
-//! Source: the `EventsToRegister` of kube-scheduler's default plugins. A hint may be too generous,
-//! never too strict: a pod that is not woken waits five minutes. Only parsed headers are read, since
-//! every change is held against every unschedulable pod.
+//! Source: `EventsToRegister` of kube-scheduler 1.36's default plugins and their hints, one function
+//! a plugin. A hint may be too generous, never too strict: a pod that is not woken waits five
+//! minutes. A change is read once and then held against the pods that it concerns.
 
+use std::sync::Arc;
+
+use super::node_info::NodeInfo;
+use super::plugins::inter_pod_affinity::{OwnTerm, existing_term_matches};
+use super::plugins::{node_affinity, node_ports, node_unschedulable, taint_toleration};
 use super::queue::QueuedPod;
-use super::verdict::Plugin;
-use crate::k8s::columns::{NodeColumns, PodColumns};
+use super::snapshot::Snapshot;
+use super::spec::{PodSpec, PodTerm, Volume};
+use super::template::Template;
+use super::verdict::{Plugin, PluginSet};
+use crate::k8s::object::Labels;
 use crate::k8s::resource_list::ResourceList;
-use crate::k8s::{Change, ChangeKind, Object, resources};
+use crate::k8s::{Change, ChangeKind, Name, Object, ObjectKey, resources};
 
-const VOLUME_PLUGINS: [Plugin; 4] = [
-    Plugin::VolumeBinding,
-    Plugin::VolumeRestrictions,
-    Plugin::VolumeZone,
-    Plugin::NodeVolumeLimits,
-];
+/// A change as the plugins look at it.
+#[derive(Debug)]
+pub struct Hint<'a> {
+    snapshot: &'a Snapshot,
+    key: &'a ObjectKey,
+    change: Seen,
+}
 
-/// Whether the change may let the pod through where it was refused.
-pub fn may_help(pod: &QueuedPod, change: &Change) -> bool {
-    let resource = &change.object.key.resource;
-    if *resource == resources::PODS {
-        change.object.key != pod.object.key && pod_change_helps(pod, change)
-    } else if *resource == resources::NODES {
-        node_change_helps(pod, change)
-    } else {
-        let is_storage = [
-            resources::PERSISTENT_VOLUME_CLAIMS,
-            resources::PERSISTENT_VOLUMES,
-            resources::STORAGE_CLASSES,
-            resources::CSI_NODES,
-        ]
-        .contains(resource);
-        is_storage && refused_by_any(pod, &VOLUME_PLUGINS)
+#[derive(Debug)]
+enum Seen {
+    /// A pod that holds a place on a node came, left, or is another than before.
+    Pod {
+        before: Option<Arc<Template>>,
+        after: Option<Arc<Template>>,
+    },
+    Node {
+        before: Option<NodeInfo>,
+        after: Option<NodeInfo>,
+    },
+    Claim,
+    Volume,
+    Class,
+    /// What a node's storage drivers can hold.
+    Limits,
+    /// Nobody waits for it.
+    Other,
+}
+
+impl<'a> Hint<'a> {
+    /// The snapshot has taken in the change already.
+    pub fn of(change: &'a Change, snapshot: &'a Snapshot) -> Self {
+        let key = &change.object.key;
+        let now = (change.kind != ChangeKind::Deleted).then_some(&*change.object);
+        let then = match change.kind {
+            // Upstream's watch may tell of a deletion without the state before.
+            ChangeKind::Deleted => change.previous.as_deref().or(Some(&*change.object)),
+            _ => change.previous.as_deref(),
+        };
+        let resource = &key.resource;
+        let change = if *resource == resources::PODS {
+            let read = |object: Option<&Object>| {
+                let object = object.filter(|object| holds_place(object))?;
+                snapshot.template_of(object)
+            };
+            Seen::Pod {
+                before: read(then),
+                after: read(now),
+            }
+        } else if *resource == resources::NODES {
+            Seen::Node {
+                before: then.map(NodeInfo::without_images),
+                after: now.map(NodeInfo::without_images),
+            }
+        } else if *resource == resources::PERSISTENT_VOLUME_CLAIMS {
+            Seen::Claim
+        } else if *resource == resources::PERSISTENT_VOLUMES {
+            Seen::Volume
+        } else if *resource == resources::STORAGE_CLASSES {
+            Seen::Class
+        } else if *resource == resources::CSI_NODES {
+            Seen::Limits
+        } else {
+            Seen::Other
+        };
+        Self {
+            snapshot,
+            key,
+            change,
+        }
     }
-}
 
-fn refused_by_any(pod: &QueuedPod, plugins: &[Plugin]) -> bool {
-    plugins.iter().any(|plugin| pod.refused_by.contains(plugin))
-}
+    /// Whether it may help any pod that these plugins refused.
+    pub fn concerns(&self, refused_by: PluginSet) -> bool {
+        refused_by.overlaps(PluginSet::of(self.plugins()))
+    }
 
-fn pod_change_helps(pod: &QueuedPod, change: &Change) -> bool {
-    let was_there = change.previous.as_deref().is_some_and(holds_place);
-    let is_there = change.kind != ChangeKind::Deleted && holds_place(&change.object);
-    let minds_others =
-        || refused_by_any(pod, &[Plugin::PodTopologySpread, Plugin::InterPodAffinity]);
-    match (was_there, is_there) {
-        // Upstream's watch may tell of a deletion without the state before.
-        (true | false, false) if change.kind == ChangeKind::Deleted || was_there => {
-            leaving_helps(pod, &change.object) || minds_others()
+    /// The plugins that register for such a change.
+    fn plugins(&self) -> &'static [Plugin] {
+        match &self.change {
+            Seen::Pod { before, after } => match (before, after) {
+                (None, None) => &[],
+                (None, Some(_)) => &[Plugin::PodTopologySpread, Plugin::InterPodAffinity],
+                (Some(before), Some(after)) if Arc::ptr_eq(before, after) => &[],
+                (Some(_), Some(_)) => &[
+                    Plugin::NodeResourcesFit,
+                    Plugin::PodTopologySpread,
+                    Plugin::InterPodAffinity,
+                ],
+                (Some(_), None) => &[
+                    Plugin::NodePorts,
+                    Plugin::NodeResourcesFit,
+                    Plugin::VolumeRestrictions,
+                    Plugin::NodeVolumeLimits,
+                    Plugin::PodTopologySpread,
+                    Plugin::InterPodAffinity,
+                ],
+            },
+            Seen::Node { before, after } => match (before, after) {
+                (Some(_), None) => &[Plugin::PodTopologySpread],
+                (Some(before), Some(after)) if before.offers_same(after) => &[],
+                _ => &Plugin::ALL,
+            },
+            Seen::Claim => &[
+                Plugin::VolumeRestrictions,
+                Plugin::NodeVolumeLimits,
+                Plugin::VolumeBinding,
+                Plugin::VolumeZone,
+            ],
+            Seen::Volume | Seen::Class => &[Plugin::VolumeBinding, Plugin::VolumeZone],
+            Seen::Limits => &[Plugin::NodeVolumeLimits, Plugin::VolumeBinding],
+            Seen::Other => &[],
         }
-        (false, true) => minds_others(),
-        (true, true) => {
-            let labels_differ = change
-                .previous
-                .as_ref()
-                .is_some_and(|previous| previous.labels != change.object.labels);
-            labels_differ && minds_others() || shrank(change) && leaving_helps(pod, &change.object)
+    }
+
+    /// Whether it may let this pod through where it was refused.
+    pub fn may_help(&self, pod: &QueuedPod) -> bool {
+        let Some(template) = &pod.template else {
+            return true;
+        };
+        let plugins = PluginSet::of(self.plugins());
+        *self.key != pod.object.key
+            && pod
+                .refused_by
+                .iter()
+                .any(|plugin| plugins.contains(*plugin) && self.helps(*plugin, template))
+    }
+
+    fn helps(&self, plugin: Plugin, pod: &Template) -> bool {
+        match &self.change {
+            Seen::Pod { before, after } => {
+                self.pod_helps(plugin, pod, before.as_deref(), after.as_deref())
+            }
+            Seen::Node { before, after } => {
+                node_helps(plugin, pod, before.as_ref(), after.as_ref())
+            }
+            // Claims of others cannot help, apart from those that a driver counts.
+            Seen::Claim => {
+                self.key.namespace == pod.namespace
+                    && claims(&pod.spec).any(|name| *name == self.key.name)
+            }
+            Seen::Volume | Seen::Class | Seen::Limits => claims(&pod.spec).next().is_some(),
+            Seen::Other => false,
         }
-        _ => false,
+    }
+
+    fn pod_helps(
+        &self,
+        plugin: Plugin,
+        pod: &Template,
+        before: Option<&Template>,
+        after: Option<&Template>,
+    ) -> bool {
+        match (plugin, before, after) {
+            (Plugin::NodePorts, Some(left), None) => left.spec.ports.iter().any(|held| {
+                let mut wanted = pod.spec.ports.iter();
+                wanted.any(|port| node_ports::conflicts(port, held))
+            }),
+            // Any place that is given up may be the one.
+            (Plugin::NodeResourcesFit, Some(_), None) => true,
+            (Plugin::NodeResourcesFit, Some(before), Some(after)) => has_shrunk(
+                &pod.spec.requests.wanted,
+                &before.spec.requests.charged,
+                &after.spec.requests.charged,
+            ),
+            (Plugin::VolumeRestrictions, Some(left), None) => shares_storage(pod, left),
+            (Plugin::NodeVolumeLimits, Some(left), None) => claims(&left.spec).next().is_some(),
+            (Plugin::PodTopologySpread, before, after) => {
+                let turns = |selects: &dyn Fn(&Template) -> bool| {
+                    let selected = |other: Option<&Template>| {
+                        other
+                            .is_some_and(|other| other.namespace == pod.namespace && selects(other))
+                    };
+                    selected(before) != selected(after)
+                };
+                let mut selectors = spread_selectors(pod);
+                // Profiles may have default constraints, which the template does not show.
+                !pod.spec.states_spread || selectors.any(|selects| turns(&selects))
+            }
+            (Plugin::InterPodAffinity, before, after) => self.affinity_helps(pod, before, after),
+            _ => false,
+        }
+    }
+
+    /// A pod to be near came, or one to be apart from left, or one that wants to be apart.
+    fn affinity_helps(
+        &self,
+        pod: &Template,
+        before: Option<&Template>,
+        after: Option<&Template>,
+    ) -> bool {
+        let surroundings = self.snapshot.surroundings();
+        let matches = |term: &PodTerm, other: Option<&Template>| {
+            other.is_some_and(|other| OwnTerm::of(term, pod, surroundings).matches(other))
+        };
+        let all_near = |other| {
+            let terms = &pod.spec.affinity;
+            !terms.is_empty() && terms.iter().all(|term| matches(term, other))
+        };
+        let any_far = |other| {
+            pod.spec
+                .anti_affinity
+                .iter()
+                .any(|term| matches(term, other))
+        };
+        let labels = surroundings.namespace_labels(&pod.namespace);
+        let shuns = |other: Option<&Template>| {
+            other.is_some_and(|other| {
+                let mut terms = other.spec.anti_affinity.iter();
+                terms.any(|term| existing_term_matches(term, other, pod, &labels))
+            })
+        };
+        (!all_near(before) && all_near(after))
+            || (any_far(before) && !any_far(after))
+            || (shuns(before) && !shuns(after))
     }
 }
 
@@ -68,105 +241,120 @@ fn holds_place(object: &Object) -> bool {
         .is_some_and(|columns| columns.node.is_some() && !columns.is_finished())
 }
 
-/// A pod was resized in place to ask for less.
-fn shrank(change: &Change) -> bool {
-    let requests = |object: &Object| object.pod().map(|columns| columns.requests.clone());
-    match (
-        change.previous.as_deref().and_then(requests),
-        requests(&change.object),
-    ) {
-        (Some(before), Some(after)) => {
-            before.cpu_milli > after.cpu_milli || before.memory_bytes > after.memory_bytes
+fn claims(spec: &PodSpec) -> impl Iterator<Item = &Name> {
+    spec.volumes.iter().filter_map(|volume| match volume {
+        Volume::Claim { name, .. } => Some(name),
+        Volume::Disk(_) => None,
+    })
+}
+
+/// Whether the pod that left may have held a disk or a claim that this one needs alone.
+fn shares_storage(pod: &Template, left: &Template) -> bool {
+    let has_disk = |spec: &PodSpec| {
+        let mut volumes = spec.volumes.iter();
+        volumes.any(|volume| matches!(volume, Volume::Disk(_)))
+    };
+    let same_claim = pod.namespace == left.namespace
+        && claims(&pod.spec).any(|name| claims(&left.spec).any(|other| name == other));
+    same_claim || (has_disk(&pod.spec) && has_disk(&left.spec))
+}
+
+/// A pod gave back something of what the waiting one asks for.
+fn has_shrunk(wanted: &ResourceList, before: &ResourceList, after: &ResourceList) -> bool {
+    (wanted.cpu_milli > 0 && before.cpu_milli > after.cpu_milli)
+        || (wanted.memory_bytes > 0 && before.memory_bytes > after.memory_bytes)
+        || (wanted.ephemeral_storage_bytes > 0
+            && before.ephemeral_storage_bytes > after.ephemeral_storage_bytes)
+        || wanted
+            .scalars
+            .iter()
+            .any(|(name, amount)| *amount > 0 && before.scalar(name) > after.scalar(name))
+}
+
+/// One predicate for each `DoNotSchedule` constraint of the pod.
+fn spread_selectors(pod: &Template) -> impl Iterator<Item = impl Fn(&Template) -> bool> {
+    let hard = pod.spec.spread.iter().filter(|constraint| constraint.hard);
+    hard.map(|constraint| {
+        let selector = constraint.selector_for(&pod.labels);
+        move |other: &Template| {
+            selector
+                .as_ref()
+                .is_some_and(|selector| selector.matches(&other.labels))
         }
-        _ => false,
-    }
+    })
 }
 
-/// Whether what a leaving pod held is something that the waiting one lacked.
-fn leaving_helps(pod: &QueuedPod, leaving: &Object) -> bool {
-    if refused_by_any(
-        pod,
-        &[
-            Plugin::NodePorts,
-            Plugin::VolumeRestrictions,
-            Plugin::NodeVolumeLimits,
-        ],
-    ) {
-        return true;
-    }
-    if !pod.refused_by.contains(&Plugin::NodeResourcesFit) {
-        return false;
-    }
-    let lacks_slots = pod
-        .message
-        .contains(super::plugins::node_resources_fit::TOO_MANY_PODS);
-    let requests = |object: &Object| object.pod().map(|columns| columns.requests.clone());
-    let (Some(wanted), Some(freed)) = (requests(&pod.object), requests(leaving)) else {
-        return true;
-    };
-    lacks_slots || share_a_resource(&wanted, &freed)
-}
-
-fn share_a_resource(one: &ResourceList, other: &ResourceList) -> bool {
-    (one.cpu_milli > 0 && other.cpu_milli > 0)
-        || (one.memory_bytes > 0 && other.memory_bytes > 0)
-        || (one.ephemeral_storage_bytes > 0 && other.ephemeral_storage_bytes > 0)
-        || one.scalars.iter().any(|(name, _)| other.scalar(name) > 0)
-}
-
-fn node_change_helps(pod: &QueuedPod, change: &Change) -> bool {
-    let Some(columns) = change.object.node() else {
-        return false;
-    };
-    match (change.kind, change.previous.as_deref()) {
-        // A domain that is gone may lower the skew.
-        (ChangeKind::Deleted, _) => pod.refused_by.contains(&Plugin::PodTopologySpread),
-        (ChangeKind::Modified, Some(previous)) => previous
-            .node()
-            .is_none_or(|before| update_helps(pod, change, previous, before, columns)),
-        _ => pod
-            .object
-            .pod()
-            .is_none_or(|wanted| is_large_enough(columns, wanted)),
-    }
-}
-
-/// Heartbeats help nobody.
-fn update_helps(
-    pod: &QueuedPod,
-    change: &Change,
-    previous: &Object,
-    before: &NodeColumns,
-    after: &NodeColumns,
+fn node_helps(
+    plugin: Plugin,
+    pod: &Template,
+    before: Option<&NodeInfo>,
+    after: Option<&NodeInfo>,
 ) -> bool {
-    let labels = [
-        Plugin::NodeAffinity,
-        Plugin::PodTopologySpread,
-        Plugin::InterPodAffinity,
-        Plugin::VolumeBinding,
-        Plugin::VolumeZone,
-    ];
-    let taints = [
-        Plugin::TaintToleration,
-        Plugin::NodeUnschedulable,
-        Plugin::PodTopologySpread,
-    ];
-    let fit = [Plugin::NodeResourcesFit, Plugin::NodeVolumeLimits];
-    (previous.labels != change.object.labels && refused_by_any(pod, &labels))
-        || ((before.taints != after.taints || before.unschedulable != after.unschedulable)
-            && refused_by_any(pod, &taints))
-        || ((before.allocatable != after.allocatable || before.pod_limit != after.pod_limit)
-            && refused_by_any(pod, &fit))
+    let spec = &pod.spec;
+    let Some(node) = after else {
+        return before.is_some_and(|node| {
+            plugin == Plugin::PodTopologySpread && has_keys(pod, &node.labels)
+        });
+    };
+    // Whether a test fails on the node as it was and passes on the node as it is.
+    let turns = |passes: &dyn Fn(&NodeInfo) -> bool| passes(node) && !before.is_some_and(passes);
+    match plugin {
+        Plugin::NodeUnschedulable => {
+            turns(&|node| node_unschedulable::filter(&spec.tolerations, node).is_none())
+        }
+        Plugin::TaintToleration => {
+            turns(&|node| taint_toleration::filter(&spec.tolerations, &node.taints).is_none())
+        }
+        Plugin::NodeAffinity => turns(&|node| node_affinity::matches(spec, node)),
+        Plugin::NodeResourcesFit => offers_more(&spec.requests.wanted, before, node),
+        Plugin::PodTopologySpread => {
+            let had = before.map(|node| has_keys(pod, &node.labels));
+            let has = has_keys(pod, &node.labels);
+            let same_place = before.is_some_and(|before| before.is_same_place(node));
+            had != Some(has) && (has || had.is_some()) || has && !same_place
+        }
+        Plugin::InterPodAffinity => place_helps(spec, before, node),
+        Plugin::VolumeBinding | Plugin::VolumeZone => {
+            before.is_none_or(|before| before.labels != node.labels)
+        }
+        Plugin::NodePorts | Plugin::VolumeRestrictions | Plugin::NodeName => before.is_none(),
+        // Told of by other objects, or by rules that this build does not know.
+        Plugin::NodeVolumeLimits => before.is_none(),
+        _ => true,
+    }
 }
 
-fn is_large_enough(node: &NodeColumns, pod: &PodColumns) -> bool {
+/// Whether the node carries every key of the pod's constraints; nodes without do not count.
+fn has_keys(pod: &Template, labels: &Labels) -> bool {
+    let mut hard = pod.spec.spread.iter().filter(|constraint| constraint.hard);
+    hard.all(|constraint| labels.get(&constraint.key).is_some())
+}
+
+/// The node is large enough when empty, and is new or has more of what the pod asks for.
+fn offers_more(wanted: &ResourceList, before: Option<&NodeInfo>, node: &NodeInfo) -> bool {
     let has = &node.allocatable;
-    let wanted = &pod.requests;
-    wanted.cpu_milli <= has.cpu_milli
+    let is_large_enough = wanted.cpu_milli <= has.cpu_milli
         && wanted.memory_bytes <= has.memory_bytes
         && wanted.ephemeral_storage_bytes <= has.ephemeral_storage_bytes.max(0)
         && wanted
             .scalars
             .iter()
-            .all(|(name, amount)| *amount <= has.scalar(name))
+            .all(|(name, amount)| *amount <= has.scalar(name));
+    is_large_enough
+        && before.is_none_or(|before| {
+            node.pod_limit > before.pod_limit || has_shrunk(wanted, has, &before.allocatable)
+        })
+}
+
+fn place_helps(spec: &PodSpec, before: Option<&NodeInfo>, node: &NodeInfo) -> bool {
+    let Some(before) = before else {
+        return true;
+    };
+    let moved = |term: &PodTerm| before.labels.get(&term.key) != node.labels.get(&term.key);
+    let gained = |term: &PodTerm| moved(term) && node.labels.get(&term.key).is_some();
+    // Terms of others may be about any key.
+    let others = spec.affinity.is_empty() && spec.anti_affinity.is_empty();
+    (others && before.labels != node.labels)
+        || spec.affinity.iter().any(gained)
+        || spec.anti_affinity.iter().any(moved)
 }

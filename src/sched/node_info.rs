@@ -96,13 +96,21 @@ struct ImageWire {
 impl NodeInfo {
     /// An empty node; an object without node columns offers nothing.
     pub fn of(object: &Object) -> Self {
-        let columns = object.node();
         let wire: NodeWire = serde_json::from_slice(&object.bytes).unwrap_or_default();
         let images = wire.status.images.into_iter().flatten().flat_map(|image| {
             let size = image.size_bytes;
             let names = image.names.into_iter().flatten();
             names.map(move |name| (name, size))
         });
+        Self {
+            images: images.collect(),
+            ..Self::without_images(object)
+        }
+    }
+
+    /// The same from the object's header alone.
+    pub fn without_images(object: &Object) -> Self {
+        let columns = object.node();
         Self {
             name: object.key.name.clone(),
             labels: object.labels.clone(),
@@ -111,7 +119,7 @@ impl NodeInfo {
             allocatable: columns
                 .map_or_else(ResourceList::default, |node| node.allocatable.clone()),
             pod_limit: columns.map_or(0, |node| node.pod_limit),
-            images: images.collect(),
+            images: Arc::from([]),
             requested: ResourceList::default(),
             scored: CpuMemory::default(),
             pods: Vec::new(),

@@ -5,10 +5,12 @@ use std::cmp::Reverse;
 use super::configuration::Profile;
 use super::framework::{self, Prepared, Subject};
 use super::node_info::PodEntry;
+use super::plugins::node_resources_fit;
 use super::snapshot::{NodeId, Snapshot};
 use super::surroundings::Budget;
 use super::verdict::{Code, Plugin, Reason, Refusal, summary};
 use crate::k8s::Name;
+use crate::k8s::resource_list::ResourceList;
 
 pub const NEVER: &str = "not eligible due to preemptionPolicy=Never.";
 pub const TERMINATING: &str = "not eligible due to a terminating pod on the nominated node.";
@@ -186,6 +188,7 @@ pub fn select_victims(
         return Err(refusal);
     }
     lower.sort_by_key(importance);
+    let lower: Vec<&PodEntry> = lower.iter().collect();
     let (violating, others) = by_budget(snapshot, &lower);
     let mut victims = Vec::new();
     let mut violations = 0;
@@ -209,6 +212,57 @@ pub fn select_victims(
     Ok((victims, violations))
 }
 
+/// The same for a pod that nothing but resources and the number of pods keeps from the node: plain
+/// arithmetic in place of filters. `None`: it would not fit even alone, which
+/// [`select_victims`] explains.
+pub fn select_by_room(
+    snapshot: &Snapshot,
+    subject: &Subject,
+    id: NodeId,
+) -> Option<(Vec<PodEntry>, usize)> {
+    let node = snapshot.node(id)?;
+    let priority = subject.priority();
+    let mut lower: Vec<&PodEntry> = node
+        .pods
+        .iter()
+        .filter(|entry| entry.priority() < priority)
+        .collect();
+    if lower.is_empty() {
+        return None;
+    }
+    let wanted = &subject.template.spec.requests.wanted;
+    let mut used = node.requested.clone();
+    for entry in &lower {
+        used.subtract(&entry.template.spec.requests.charged);
+    }
+    let mut count = node.pods.len() - lower.len();
+    let fits = |used: &ResourceList, count: usize| {
+        i64::try_from(count).is_ok_and(|count| count < node.pod_limit)
+            && node_resources_fit::has_room(wanted, used, &node.allocatable)
+    };
+    if !fits(&used, count) {
+        return None;
+    }
+    lower.sort_by_key(|entry| importance(entry));
+    let (violating, others) = by_budget(snapshot, &lower);
+    let violating_count = violating.len();
+    let mut victims: Vec<&PodEntry> = Vec::new();
+    let mut violations = 0;
+    for (index, entry) in violating.into_iter().chain(others).enumerate() {
+        let charged = &entry.template.spec.requests.charged;
+        used.add(charged);
+        if fits(&used, count + 1) {
+            count += 1;
+        } else {
+            used.subtract(charged);
+            victims.push(entry);
+            violations += usize::from(index < violating_count);
+        }
+    }
+    victims.sort_by_key(|entry| importance(entry));
+    Some((victims.into_iter().cloned().collect(), violations))
+}
+
 /// High priority first, then long runners.
 fn importance(entry: &PodEntry) -> (Reverse<i32>, jiff::Timestamp) {
     (Reverse(entry.priority()), entry.started())
@@ -217,10 +271,13 @@ fn importance(entry: &PodEntry) -> (Reverse<i32>, jiff::Timestamp) {
 /// Splits pods, in their order, into those whose loss violates a budget and the others.
 fn by_budget<'a>(
     snapshot: &Snapshot,
-    pods: &'a [PodEntry],
+    pods: &[&'a PodEntry],
 ) -> (Vec<&'a PodEntry>, Vec<&'a PodEntry>) {
     let mut left: std::collections::BTreeMap<(Name, Name), i64> = std::collections::BTreeMap::new();
-    pods.iter().partition(|entry| {
+    if snapshot.surroundings().budgets.is_empty() {
+        return (Vec::new(), pods.to_vec());
+    }
+    pods.iter().copied().partition(|entry| {
         let mut violates = false;
         if entry.object.labels.is_empty() {
             return false;
@@ -251,35 +308,33 @@ fn protects(budget: &Budget, entry: &PodEntry) -> bool {
         && !budget.disrupted_pods.contains(&entry.object.key.name)
 }
 
-/// Upstream's five criteria in order; each keeps the candidates that are best by it.
-pub fn best(mut left: Vec<&Candidate>) -> Vec<&Candidate> {
-    keep_min(&mut left, |candidate| candidate.violations);
-    keep_min(&mut left, |candidate| {
-        candidate
-            .victims
-            .first()
-            .map_or(i32::MIN, PodEntry::priority)
-    });
-    keep_min(&mut left, |candidate| {
+/// Upstream's five criteria in order; the smallest is the best.
+pub type Rank = (usize, i32, i64, usize, Reverse<Option<jiff::Timestamp>>);
+
+impl Candidate {
+    pub fn rank(&self) -> Rank {
         let weigh = |entry: &PodEntry| i64::from(entry.priority()) + (1_i64 << 31);
-        candidate.victims.iter().map(weigh).sum::<i64>()
-    });
-    keep_min(&mut left, |candidate| candidate.victims.len());
-    keep_min(&mut left, |candidate| {
-        let highest = candidate.victims.iter().map(PodEntry::priority).max();
-        let longest = candidate
+        let highest = self.victims.iter().map(PodEntry::priority).max();
+        let longest = self
             .victims
             .iter()
             .filter(|entry| Some(entry.priority()) == highest)
             .map(PodEntry::started)
             .min();
-        Reverse(longest)
-    });
-    left
+        (
+            self.violations,
+            self.victims.first().map_or(i32::MIN, PodEntry::priority),
+            self.victims.iter().map(weigh).sum::<i64>(),
+            self.victims.len(),
+            Reverse(longest),
+        )
+    }
 }
 
-fn keep_min<K: Ord>(left: &mut Vec<&Candidate>, key: impl Fn(&Candidate) -> K) {
-    if let Some(min) = left.iter().map(|candidate| key(candidate)).min() {
-        left.retain(|candidate| key(candidate) == min);
+/// All candidates that no criterion tells apart from the best.
+pub fn best(mut left: Vec<&Candidate>) -> Vec<&Candidate> {
+    if let Some(min) = left.iter().map(|candidate| candidate.rank()).min() {
+        left.retain(|candidate| candidate.rank() == min);
     }
+    left
 }

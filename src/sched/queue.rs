@@ -9,7 +9,9 @@
 //! ```
 //!
 //! Source: kube-scheduler's scheduling queue: back-off from one second doubling to ten, counted from
-//! the last attempt; leftovers are tried again after five minutes.
+//! the last attempt; leftovers are tried again after five minutes. One difference is meant: upstream
+//! takes pods out of back-off early while nothing is active (KEP-5142). Here a refusal is a write to
+//! the same process's store, so that a full cluster would spend its time on writing refusals.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +19,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::verdict::Plugin;
+use super::template::Template;
+use super::verdict::{Plugin, PluginSet};
 use crate::k8s::{Name, Object, Uid};
 
 const BACK_OFF_MIN_S: i64 = 1;
@@ -53,6 +56,8 @@ pub struct QueuedPod {
     pub refused_by: BTreeSet<Plugin>,
     /// kube-scheduler's text of the last attempt.
     pub message: Arc<str>,
+    /// What the pod asked for at the last attempt.
+    pub template: Option<Arc<Template>>,
     pub(super) order: u64,
 }
 
@@ -62,6 +67,10 @@ pub struct Queue {
     /// `PrioritySort`: high priority first, then in order of arrival.
     active: BTreeSet<(Reverse<i32>, u64, PodName)>,
     backing_off: BTreeSet<(Timestamp, PodName)>,
+    /// The unschedulable ones by when they are tried again without any event.
+    leftovers: BTreeSet<(Timestamp, PodName)>,
+    /// The same by the plugins that refused them: most events help none of a whole group.
+    parked: BTreeMap<PluginSet, BTreeSet<PodName>>,
     next_order: u64,
 }
 
@@ -112,6 +121,7 @@ impl Queue {
             tried: None,
             refused_by: BTreeSet::new(),
             message: Arc::from(""),
+            template: None,
             order,
         };
         let pod = match known {
@@ -147,7 +157,8 @@ impl Queue {
             QueueState::BackingOff(until) => {
                 self.backing_off.remove(&(until, name));
             }
-            QueueState::Unschedulable | QueueState::Gated => {}
+            QueueState::Unschedulable => self.unpark(&name, &pod),
+            QueueState::Gated => {}
         }
         Some(pod)
     }
@@ -161,9 +172,25 @@ impl Queue {
             QueueState::BackingOff(until) => {
                 self.backing_off.insert((until, name.clone()));
             }
-            QueueState::Unschedulable | QueueState::Gated => {}
+            QueueState::Unschedulable => {
+                self.leftovers.insert((leftover_at(&pod), name.clone()));
+                let plugins = PluginSet::of(&pod.refused_by);
+                self.parked.entry(plugins).or_default().insert(name.clone());
+            }
+            QueueState::Gated => {}
         }
         self.pods.insert(name, pod);
+    }
+
+    fn unpark(&mut self, name: &PodName, pod: &QueuedPod) {
+        self.leftovers.remove(&(leftover_at(pod), name.clone()));
+        let plugins = PluginSet::of(&pod.refused_by);
+        if let Some(group) = self.parked.get_mut(&plugins) {
+            group.remove(name);
+            if group.is_empty() {
+                self.parked.remove(&plugins);
+            }
+        }
     }
 
     /// Takes the next pod to try.
@@ -187,15 +214,24 @@ impl Queue {
     }
 
     /// Moves the unschedulable pods that an event may help; they wait out their back-off first.
-    pub fn wake(&mut self, mut may_help: impl FnMut(&QueuedPod) -> bool) {
-        let woken: Vec<PodName> = self
-            .pods
+    /// `concerns` says whether the event may help any pod that these plugins refused.
+    pub fn wake(
+        &mut self,
+        concerns: impl Fn(PluginSet) -> bool,
+        mut may_help: impl FnMut(&QueuedPod) -> bool,
+    ) {
+        let groups = self
+            .parked
             .iter()
-            .filter(|(_, pod)| pod.state == QueueState::Unschedulable && may_help(pod))
-            .map(|(name, _)| name.clone())
+            .filter(|(plugins, _)| concerns(**plugins));
+        let woken: Vec<PodName> = groups
+            .flat_map(|(_, names)| names)
+            .filter(|name| self.pods.get(*name).is_some_and(&mut may_help))
+            .cloned()
             .collect();
         for name in woken {
             if let Some(mut pod) = self.pods.remove(&name) {
+                self.unpark(&name, &pod);
                 pod.state = woken_state(&pod);
                 self.put(name, pod);
             }
@@ -204,7 +240,7 @@ impl Queue {
 
     /// Whether any pod could be woken.
     pub fn has_unschedulable(&self) -> bool {
-        self.pods.len() > self.active.len() + self.backing_off.len()
+        !self.leftovers.is_empty()
     }
 
     /// Moves pods whose time has come to the active part.
@@ -215,16 +251,14 @@ impl Queue {
         {
             self.activate(name);
         }
-        if !self.has_unschedulable() {
-            return;
-        }
-        let old: Vec<PodName> = self
-            .pods
-            .iter()
-            .filter(|(_, pod)| leftover_at(pod).is_some_and(|at| at <= now))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in old {
+        while let Some((at, name)) = self.leftovers.first().cloned()
+            && at <= now
+        {
+            if let Some(pod) = self.pods.get(&name).cloned() {
+                self.unpark(&name, &pod);
+            }
+            // Also when the pod is gone against all expectation: this loop must end.
+            self.leftovers.remove(&(at, name.clone()));
             self.activate(name);
         }
     }
@@ -242,11 +276,7 @@ impl Queue {
             return Some(Timestamp::MIN);
         }
         let back_off = self.backing_off.first().map(|(until, _)| *until);
-        let leftover = if self.has_unschedulable() {
-            self.pods.values().filter_map(leftover_at).min()
-        } else {
-            None
-        };
+        let leftover = self.leftovers.first().map(|(at, _)| *at);
         back_off.into_iter().chain(leftover).min()
     }
 }
@@ -267,9 +297,9 @@ fn back_off_end(pod: &QueuedPod) -> Option<Timestamp> {
     Some(after(pod.tried?, seconds))
 }
 
-fn leftover_at(pod: &QueuedPod) -> Option<Timestamp> {
-    (pod.state == QueueState::Unschedulable)
-        .then(|| pod.tried.map(|tried| after(tried, UNSCHEDULABLE_MAX_S)))?
+fn leftover_at(pod: &QueuedPod) -> Timestamp {
+    pod.tried
+        .map_or(Timestamp::MIN, |tried| after(tried, UNSCHEDULABLE_MAX_S))
 }
 
 /// The life that a queued pod belongs to.
@@ -320,7 +350,7 @@ mod tests {
         let mut second = 0;
         for wait in [1, 2, 4, 8, 10, 10] {
             assert_eq!(popped(&mut queue, second).as_deref(), Some("x"));
-            queue.wake(|_| true);
+            queue.wake(|_| true, |_| true);
             assert_eq!(queue.next_wake(), Some(at(second + wait)));
             assert_eq!(popped(&mut queue, second + wait - 1), None);
             second += wait;
@@ -332,7 +362,7 @@ mod tests {
         let mut queue = Queue::default();
         queue.insert(&pod("x", 0));
         assert!(popped(&mut queue, 0).is_some());
-        queue.wake(|_| false);
+        queue.wake(|_| true, |_| false);
         assert_eq!(queue.next_wake(), Some(at(300)));
         assert_eq!(popped(&mut queue, 299), None);
         assert!(popped(&mut queue, 300).is_some());

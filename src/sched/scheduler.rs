@@ -11,7 +11,7 @@ use super::configuration::Configuration;
 use super::cycle::{Cycle, CycleOutcome, Nomination, Victim};
 use super::fast::{Fast, Fate, Preempting, RefusedPod};
 use super::framework::{self, Subject};
-use super::hints;
+use super::hints::Hint;
 use super::plugins::volume_binding::waiting_claims;
 use super::preemption::PreemptionOutcome;
 use super::queue::{Queue, QueuedPod};
@@ -69,7 +69,10 @@ impl Scheduler {
             self.snapshot.observe(change);
         }
         if self.queue.has_unschedulable() {
-            self.queue.wake(|pod| hints::may_help(pod, change));
+            let snapshot = &self.snapshot;
+            let hint = Hint::of(change, snapshot);
+            self.queue
+                .wake(|plugins| hint.concerns(plugins), |pod| hint.may_help(pod));
         }
     }
 
@@ -83,8 +86,16 @@ impl Scheduler {
             .previous
             .as_ref()
             .is_some_and(|previous| previous.uid != object.uid);
+        let stays = |assumed: &Assumed| {
+            is_bound
+                && !is_gone
+                && !is_new_life
+                && columns.and_then(|pod| pod.node.as_ref()) == Some(&assumed.node)
+        };
+        // A pod that is bound where it was assumed is there already.
         if (is_bound || is_gone || is_new_life)
             && let Some(assumed) = self.assumed.remove(&object.key)
+            && !stays(&assumed)
             && let Some(node) = self.snapshot.node_id(&assumed.node)
         {
             self.snapshot.forget(&object.key, node);
@@ -222,6 +233,7 @@ impl Scheduler {
         self.queue.park(QueuedPod {
             refused_by: refused.refused_by.clone(),
             message: Arc::clone(&message),
+            template: Some(Arc::clone(&subject.template)),
             ..pod
         });
         CycleOutcome::Unschedulable {

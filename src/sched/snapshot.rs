@@ -16,7 +16,7 @@ use super::node_info::{NodeInfo, PodEntry};
 use super::nominations::Nominations;
 use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
-use super::template::{ReadPod, Reading, TemplateError, Templates};
+use super::template::{ReadPod, Reading, Template, TemplateError, Templates};
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
 
 /// For configurations without profiles.
@@ -464,6 +464,13 @@ impl Snapshot {
             },
             None => self.withdraw_nomination(&object.key),
         }
+    }
+
+    /// The template of a pod, parsed for this question alone if it is not known.
+    pub fn template_of(&self, pod: &Object) -> Option<Arc<Template>> {
+        let mut table = Arc::clone(&self.templates);
+        let read = Templates::read(&mut table, pod, Reading::Bound).ok()?;
+        Some(read.template)
     }
 
     fn read(&mut self, pod: &Object) -> Result<ReadPod, TemplateError> {

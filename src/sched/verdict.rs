@@ -30,6 +30,25 @@ pub enum Plugin {
     DefaultBinder,
 }
 
+/// A set of plugins as bits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct PluginSet(u32);
+
+impl PluginSet {
+    pub fn of<'a>(plugins: impl IntoIterator<Item = &'a Plugin>) -> Self {
+        let bits = plugins.into_iter().map(|plugin| 1 << (*plugin as u32));
+        Self(bits.fold(0, |all, bit: u32| all | bit))
+    }
+
+    pub fn overlaps(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    pub fn contains(self, plugin: Plugin) -> bool {
+        self.overlaps(Self::of([&plugin]))
+    }
+}
+
 impl Plugin {
     pub const ALL: [Self; 20] = [
         Self::SchedulingGates,

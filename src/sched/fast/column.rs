@@ -86,11 +86,6 @@ impl Column {
     pub fn is_unique(&self) -> bool {
         self.shared == 0
     }
-
-    /// One more than the highest number.
-    pub fn number_count(&self) -> usize {
-        self.holders.len()
-    }
 }
 
 #[cfg(test)]
@@ -117,6 +112,5 @@ mod tests {
         column.set(&key, NodeId(1), Some(&node("a")));
         assert!(column.is_unique());
         assert_eq!(column.values, [1, 0]);
-        assert_eq!(column.number_count(), 2);
     }
 }

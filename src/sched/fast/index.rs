@@ -289,8 +289,7 @@ impl Index {
         }
         if generations.images != self.generations.images
             && self.local.weights.images != 0
-            && (self.finds_images
-                || image_locality::is_anywhere(snapshot.images(), &template.spec))
+            && (self.finds_images || image_locality::is_anywhere(snapshot.images(), &template.spec))
         {
             return Err(Stale);
         }
@@ -364,8 +363,7 @@ impl Index {
         }
         for counter in &mut counters {
             if counter.included.is_some() || counter.min.is_some() {
-                let includes =
-                    node.is_some_and(|node| self.includes(template, counter.role, node));
+                let includes = node.is_some_and(|node| self.includes(template, counter.role, node));
                 self.include(counter, id, includes);
             }
         }
@@ -441,7 +439,10 @@ impl Index {
             self.seats.clear(node);
             return;
         };
-        let number = self.seats.facts(node).and_then(|at| usize::try_from(at).ok());
+        let number = self
+            .seats
+            .facts(node)
+            .and_then(|at| usize::try_from(at).ok());
         let Some(facts) = number.and_then(|number| self.facts.get(number)).copied() else {
             return;
         };

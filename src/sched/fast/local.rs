@@ -142,7 +142,13 @@ impl Local {
     }
 
     /// Points of all local plugins, weighted. Profiles with weights that do not fit are not covered.
-    pub fn score(self, profile: &Profile, spec: &PodSpec, node: &NodeInfo, facts: &NodeFacts) -> i32 {
+    pub fn score(
+        self,
+        profile: &Profile,
+        spec: &PodSpec,
+        node: &NodeInfo,
+        facts: &NodeFacts,
+    ) -> i32 {
         let requests = &spec.requests;
         let mut total = self.weights.images * facts.images;
         if self.weights.fit != 0 {
@@ -150,7 +156,11 @@ impl Local {
         }
         if self.weights.balanced != 0 {
             total += self.weights.balanced
-                * node_resources_balanced_allocation::score(&profile.balanced, &requests.wanted, node);
+                * node_resources_balanced_allocation::score(
+                    &profile.balanced,
+                    &requests.wanted,
+                    node,
+                );
         }
         i32::try_from(total).unwrap_or(i32::MAX)
     }

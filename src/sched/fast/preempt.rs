@@ -11,21 +11,38 @@ use super::seats::Standing;
 use super::{IndexKey, RefusedPod};
 use crate::sched::configuration::Profile;
 use crate::sched::framework::{self, Prepared, Subject};
-use crate::sched::preemption::{self, Candidate, NEVER, NO_CLAIMS, PreemptionOutcome, TERMINATING};
+use crate::sched::preemption::{
+    self, Candidate, NEVER, NO_CLAIMS, PreemptionOutcome, Rank, TERMINATING,
+};
 use crate::sched::snapshot::{NodeId, Snapshot};
-use crate::sched::verdict::Refusal;
+use crate::sched::verdict::{Plugin, Refusal};
 
 /// A kept dry run and the states that it holds for.
 #[derive(Clone, Debug)]
 struct DryRun {
     version: u64,
     budgets: u64,
-    result: Arc<Result<Candidate, Refusal>>,
+    result: Arc<Outcome>,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Works(Rank, Candidate),
+    Fails(Refusal),
+}
+
+impl Outcome {
+    fn of(result: Result<Candidate, Refusal>) -> Arc<Self> {
+        Arc::new(match result {
+            Ok(candidate) => Self::Works(candidate.rank(), candidate),
+            Err(refusal) => Self::Fails(refusal),
+        })
+    }
 }
 
 /// Dry runs by template and node.
 #[derive(Debug, Default)]
-pub struct DryRuns(FxHashMap<IndexKey, FxHashMap<NodeId, DryRun>>);
+pub struct DryRuns(FxHashMap<IndexKey, Vec<Option<DryRun>>>);
 
 impl DryRuns {
     pub fn clear(&mut self) {
@@ -34,6 +51,44 @@ impl DryRuns {
 
     pub fn remove(&mut self, key: &IndexKey) {
         self.0.remove(key);
+    }
+}
+
+/// What came of looking for victims.
+#[derive(Default)]
+struct Found {
+    /// The best so far, and others as good.
+    best: Vec<Arc<Outcome>>,
+    rank: Option<Rank>,
+    count: usize,
+    is_any_clean: bool,
+    rejected: Vec<(NodeId, Refusal)>,
+}
+
+impl Found {
+    fn take(&mut self, node: NodeId, outcome: &Arc<Outcome>) {
+        match &**outcome {
+            Outcome::Fails(refusal) => self.rejected.push((node, refusal.clone())),
+            Outcome::Works(rank, candidate) => {
+                self.count += 1;
+                self.is_any_clean |= candidate.violations == 0;
+                if self.rank.as_ref().is_none_or(|best| rank < best) {
+                    self.best.clear();
+                    self.rank = Some(*rank);
+                }
+                if self.rank.as_ref() == Some(rank) {
+                    self.best.push(Arc::clone(outcome));
+                }
+            }
+        }
+    }
+
+    fn choose(&self, seed: u64) -> Option<Candidate> {
+        let number = usize::try_from(seed.checked_rem(self.best.len() as u64)?).ok()?;
+        match &**self.best.get(number)? {
+            Outcome::Works(_, candidate) => Some(candidate.clone()),
+            Outcome::Fails(_) => None,
+        }
     }
 }
 
@@ -54,21 +109,12 @@ impl Run<'_> {
                 PreemptionOutcome::Unschedulable(format!("{NO_CLAIMS}, preemption: {reason}"));
         } else {
             let potential = self.potential();
-            let (candidates, rejected) = self.candidates(&potential, dry_runs);
-            let found: Vec<&Candidate> = candidates
-                .iter()
-                .filter_map(|result| Result::as_ref(result).ok())
-                .collect();
-            let best = preemption::best(found);
-            let number = self.seed.checked_rem(best.len() as u64);
-            let chosen = number
-                .and_then(|number| usize::try_from(number).ok())
-                .and_then(|number| best.get(number));
-            refused.candidate = chosen.map(|candidate| Candidate::clone(candidate));
-            refused.preemption = if chosen.is_some() {
+            let found = self.candidates(&potential, dry_runs);
+            refused.candidate = found.choose(self.seed);
+            refused.preemption = if refused.candidate.is_some() {
                 PreemptionOutcome::Success
             } else {
-                let text = preemption::failure(self.snapshot.node_count(), &rejected);
+                let text = preemption::failure(self.snapshot.node_count(), &found.rejected);
                 PreemptionOutcome::Unschedulable(text)
             };
         }
@@ -123,12 +169,7 @@ impl Run<'_> {
             .collect()
     }
 
-    #[expect(clippy::type_complexity, reason = "two lists, named by the caller")]
-    fn candidates(
-        &self,
-        potential: &[NodeId],
-        dry_runs: &mut DryRuns,
-    ) -> (Vec<Arc<Result<Candidate, Refusal>>>, Vec<(NodeId, Refusal)>) {
+    fn candidates(&self, potential: &[NodeId], dry_runs: &mut DryRuns) -> Found {
         let arguments = self.profile.preemption;
         let share = potential.len() * arguments.candidate_nodes_percentage_min / 100;
         let wanted = share
@@ -145,54 +186,67 @@ impl Run<'_> {
         } else {
             framework::prepare(self.snapshot, self.profile, self.subject).ok()
         };
-        let mut found = Vec::new();
-        let mut rejected = Vec::new();
-        let mut is_any_clean = false;
+        let kept = dry_runs.0.entry(self.key).or_default();
+        let mut found = Found::default();
         for &node in after.iter().chain(before) {
-            let result = match &mut prepared {
-                None => self.kept(node, dry_runs),
-                Some(prepared) => Arc::new(self.dry_run(node, prepared)),
+            let outcome = match &mut prepared {
+                None => self.kept(node, kept),
+                Some(prepared) => Outcome::of(self.dry_run(node, prepared)),
             };
-            match &*result {
-                Ok(candidate) => {
-                    is_any_clean |= candidate.violations == 0;
-                    found.push(Arc::clone(&result));
-                    if found.len() >= wanted && is_any_clean {
-                        break;
-                    }
-                }
-                Err(refusal) => rejected.push((node, refusal.clone())),
+            found.take(node, &outcome);
+            if found.count >= wanted && found.is_any_clean {
+                break;
             }
         }
-        (found, rejected)
+        found
     }
 
-    fn kept(&self, node: NodeId, dry_runs: &mut DryRuns) -> Arc<Result<Candidate, Refusal>> {
+    fn kept(&self, node: NodeId, kept: &mut Vec<Option<DryRun>>) -> Arc<Outcome> {
         let info = self.snapshot.node(node);
         let version = info.map_or(0, |info| info.version);
         let budgets = self.snapshot.generations().budgets;
-        let is_promised =
-            info.is_some_and(|info| self.snapshot.nominated_to(&info.name).next().is_some());
-        let kept = dry_runs.0.entry(self.key).or_default();
-        if let Some(known) = kept.get(&node)
+        let is_promised = !self.snapshot.nominations().is_empty()
+            && info.is_some_and(|info| self.snapshot.nominated_to(&info.name).next().is_some());
+        if is_promised {
+            return Outcome::of(self.dry_run(node, &mut Prepared::default()));
+        }
+        if let Some(Some(known)) = kept.get(node.index())
             && known.version == version
             && known.budgets == budgets
-            && !is_promised
         {
             return Arc::clone(&known.result);
         }
-        let result = Arc::new(self.dry_run(node, &mut Prepared::default()));
-        if !is_promised {
-            kept.insert(
-                node,
-                DryRun {
-                    version,
-                    budgets,
-                    result: Arc::clone(&result),
-                },
-            );
+        let result = Outcome::of(self.dry_run_alone(node));
+        if kept.len() <= node.index() {
+            kept.resize(node.index() + 1, None);
+        }
+        if let Some(place) = kept.get_mut(node.index()) {
+            *place = Some(DryRun {
+                version,
+                budgets,
+                result: Arc::clone(&result),
+            });
         }
         result
+    }
+
+    /// Nothing but what the node's own pods take is in the way, and nobody is promised the node.
+    fn dry_run_alone(&self, node: NodeId) -> Result<Candidate, Refusal> {
+        let by_room = if self.subject.template.spec.ports.is_empty()
+            && self.profile.filters_with(Plugin::NodeResourcesFit)
+        {
+            preemption::select_by_room(self.snapshot, self.subject, node)
+        } else {
+            None
+        };
+        match by_room {
+            Some((victims, violations)) => Ok(Candidate {
+                node,
+                victims,
+                violations,
+            }),
+            None => self.dry_run(node, &mut Prepared::default()),
+        }
     }
 
     fn dry_run(&self, node: NodeId, prepared: &mut Prepared) -> Result<Candidate, Refusal> {

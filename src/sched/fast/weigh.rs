@@ -204,8 +204,13 @@ impl Index {
                     .filter(|(_, ignored)| !**ignored)
                     .map(|(raw, _)| raw);
                 let size = if Plan::soft_key(constraint) == Key::Itself {
-                    left.map(|raw| self.seats.buckets.get(raw.bucket).map_or(0, |bucket| bucket.len))
-                        .sum()
+                    left.map(|raw| {
+                        self.seats
+                            .buckets
+                            .get(raw.bucket)
+                            .map_or(0, |bucket| bucket.len)
+                    })
+                    .sum()
                 } else {
                     self.domain_count(counter.dimension, left)
                 };
@@ -296,7 +301,8 @@ impl Index {
     }
 
     fn top(&self, bucket: usize) -> &[NodeId] {
-        self.seats.buckets
+        self.seats
+            .buckets
             .get(bucket)
             .and_then(Bucket::top)
             .map_or(&[], |(_, nodes)| nodes)

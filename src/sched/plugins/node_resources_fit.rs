@@ -47,6 +47,23 @@ pub fn fits(arguments: &FitArguments, wanted: &ResourceList, node: &NodeInfo) ->
         })
 }
 
+/// Whether what is wanted is free; resources that are not wanted may be overdrawn.
+pub fn has_room(wanted: &ResourceList, used: &ResourceList, has: &ResourceList) -> bool {
+    let fits =
+        |request: i64, used: i64, has: i64| request <= 0 || request <= has.saturating_sub(used);
+    fits(wanted.cpu_milli, used.cpu_milli, has.cpu_milli)
+        && fits(wanted.memory_bytes, used.memory_bytes, has.memory_bytes)
+        && fits(
+            wanted.ephemeral_storage_bytes,
+            used.ephemeral_storage_bytes,
+            has.ephemeral_storage_bytes,
+        )
+        && wanted
+            .scalars
+            .iter()
+            .all(|(name, request)| fits(*request, used.scalar(name), has.scalar(name)))
+}
+
 fn has_too_many_pods(node: &NodeInfo) -> bool {
     i64::try_from(node.pods.len()).unwrap_or(i64::MAX) >= node.pod_limit
 }
