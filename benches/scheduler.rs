@@ -4,6 +4,7 @@
 //! ten pods each; decisions are those of scoring every node. The time is that of the scheduler
 //! alone: taking a pod from the queue, deciding, counting it on its node, and taking in what others
 //! do to the cluster; no API server and no binding, as in the figures for the real kube-scheduler.
+//! All of it runs on one thread: `threads` says so in every line.
 //! `cargo bench --bench scheduler -- a 5000` runs one case at one size.
 
 #![expect(clippy::print_stdout, reason = "the lines are the result")]
@@ -218,7 +219,7 @@ fn schedule(case: &str, nodes: usize, pods: usize) {
     let at = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e6;
     println!(
         "{}",
-        json!({"case": case, "nodes": nodes, "pods": placed, "refused": refused,
+        json!({"case": case, "nodes": nodes, "threads": 1, "pods": placed, "refused": refused,
                "pods_per_s": (placed as f64 / spent.as_secs_f64()).round(),
                "p50_us": round(at(50)), "p99_us": round(at(99)),
                "seconds": round(spent.as_secs_f64()), "snapshot_ms": round(millis(built)),
@@ -268,7 +269,7 @@ fn explain(nodes: usize) {
     times.sort_unstable();
     println!(
         "{}",
-        json!({"case": "f", "nodes": nodes, "p50_us": round(millis(times[10]) * 1e3),
+        json!({"case": "f", "nodes": nodes, "threads": 1, "p50_us": round(millis(times[10]) * 1e3),
                "p99_us": round(millis(times[19]) * 1e3), "snapshot_ms": round(millis(built)),
                "peak_mib": peak_mib()})
     );

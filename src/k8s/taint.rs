@@ -28,9 +28,21 @@ pub struct Toleration {
     /// `Equal` (also when absent) or `Exists`; others never match.
     pub operator: Name,
     pub value: Name,
-    /// `None` tolerates every effect.
+    /// `None` tolerates every effect; so does an empty text.
+    #[serde(deserialize_with = "effect_or_none")]
     pub effect: Option<TaintEffect>,
     pub toleration_seconds: Option<i64>,
+}
+
+fn effect_or_none<'de, D>(deserializer: D) -> Result<Option<TaintEffect>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    let text = Option::<Name>::deserialize(deserializer)?.filter(|text| !text.is_empty());
+    let Some(text) = text else {
+        return Ok(None);
+    };
+    TaintEffect::deserialize(serde::de::value::StrDeserializer::new(&text)).map(Some)
 }
 
 impl Toleration {

@@ -187,6 +187,20 @@ pub fn filter(
         .find_map(|plugin| filter_with(*plugin, snapshot, profile, subject, prepared, node))
 }
 
+/// Other pods of at least the same priority that are promised the node.
+pub fn nominated<'a>(
+    snapshot: &'a Snapshot,
+    subject: &'a Subject,
+    node: &NodeInfo,
+) -> impl Iterator<Item = &'a PodEntry> {
+    let own = &subject.object.key;
+    snapshot.nominated_to(&node.name).filter(move |entry| {
+        let key = &entry.object.key;
+        entry.priority() >= subject.priority()
+            && (key.name != own.name || key.namespace != own.namespace)
+    })
+}
+
 /// The same, with pods of at least the same priority that are nominated to the node counted first
 /// as if they ran there already, and then once more without them.
 pub fn filter_with_nominated(
@@ -196,12 +210,7 @@ pub fn filter_with_nominated(
     prepared: &Prepared,
     node: &NodeInfo,
 ) -> Option<Refusal> {
-    let nominated: Vec<&PodEntry> = snapshot
-        .nominated_to(&node.name)
-        .filter(|entry| {
-            entry.priority() >= subject.priority() && entry.object.key != subject.object.key
-        })
-        .collect();
+    let nominated: Vec<&PodEntry> = nominated(snapshot, subject, node).collect();
     if !nominated.is_empty() {
         let mut prepared = prepared.clone();
         let mut fuller = node.clone();

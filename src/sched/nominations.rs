@@ -31,6 +31,15 @@ impl Nominations {
         self.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
+    /// All nominated pods with their nodes, in the order of the nodes' names.
+    pub fn all(&self) -> impl Iterator<Item = (&Name, &PodEntry)> {
+        let mut nodes: Vec<&Name> = self.by_node.keys().collect();
+        nodes.sort_unstable();
+        nodes
+            .into_iter()
+            .flat_map(|node| self.on(node).iter().map(move |entry| (node, entry)))
+    }
+
     pub fn node_of(&self, pod: &ObjectKey) -> Option<&Name> {
         self.nodes.get(&scoped(pod))
     }

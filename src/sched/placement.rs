@@ -60,6 +60,24 @@ pub struct Room {
     pub full: Option<String>,
 }
 
+impl Placement {
+    /// Pods that cannot be read are refused.
+    fn read_all(&mut self, pods: &[Arc<Object>]) -> Vec<Subject> {
+        self.refused.clear();
+        let mut subjects = Vec::with_capacity(pods.len());
+        for pod in pods {
+            match self.after.fresh_subject(pod) {
+                Ok(subject) => subjects.push(subject),
+                Err(error) => self.refused.push(Refused {
+                    pod: pod.key.clone(),
+                    message: error.to_string(),
+                }),
+            }
+        }
+        subjects
+    }
+}
+
 impl Snapshot {
     /// The cluster without these nodes, and the pods that ran on them.
     pub fn without_nodes(&self, names: &[Name]) -> (Self, Vec<Arc<Object>>) {
@@ -92,15 +110,11 @@ impl Snapshot {
             after: self.clone(),
         };
         let mut fast = Fast::default();
-        let mut subjects: Vec<Subject> = Vec::with_capacity(pods.len());
-        for pod in pods {
-            match placement.after.fresh_subject(pod) {
-                Ok(subject) => subjects.push(subject),
-                Err(error) => placement.refused.push(Refused {
-                    pod: pod.key.clone(),
-                    message: error.to_string(),
-                }),
-            }
+        let labels = placement.after.generations().labels;
+        let mut subjects = placement.read_all(pods);
+        if placement.after.generations().labels != labels {
+            // A selector of one of them reads labels that others were read without.
+            subjects = placement.read_all(pods);
         }
         if options.order == PlaceOrder::Priority {
             subjects.sort_by_key(|subject| std::cmp::Reverse(subject.priority()));

@@ -236,6 +236,11 @@ pub fn select_by_room(
         used.subtract(&entry.template.spec.requests.charged);
     }
     let mut count = node.pods.len() - lower.len();
+    // Pods that are promised the node count as if they were there.
+    for entry in framework::nominated(snapshot, subject, node) {
+        used.add(&entry.template.spec.requests.charged);
+        count += 1;
+    }
     let fits = |used: &ResourceList, count: usize| {
         i64::try_from(count).is_ok_and(|count| count < node.pod_limit)
             && node_resources_fit::has_room(wanted, used, &node.allocatable)

@@ -63,6 +63,7 @@ impl Scheduler {
         if !self.is_synced {
             return;
         }
+        let labels = self.snapshot.generations().labels;
         if change.object.key.resource == resources::PODS {
             self.observe_pod(change);
         } else {
@@ -71,8 +72,12 @@ impl Scheduler {
         if self.queue.has_unschedulable() {
             let snapshot = &self.snapshot;
             let hint = Hint::of(change, snapshot);
-            self.queue
-                .wake(|plugins| hint.concerns(plugins), |pod| hint.may_help(pod));
+            // Waiting pods were read without labels that matter now.
+            let blind = snapshot.generations().labels != labels;
+            self.queue.wake(
+                |plugins| blind || hint.concerns(plugins),
+                |pod| blind || hint.may_help(pod),
+            );
         }
     }
 

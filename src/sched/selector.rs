@@ -73,6 +73,11 @@ impl Selector {
         Self(self.0.iter().chain(&other.0).cloned().collect())
     }
 
+    /// The labels that it reads.
+    pub fn keys(&self) -> impl Iterator<Item = &Name> {
+        self.0.iter().map(|requirement| &requirement.key)
+    }
+
     /// Whether it has no requirement, and so matches everything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

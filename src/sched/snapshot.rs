@@ -59,8 +59,10 @@ pub struct Snapshot {
 /// Counters of changes that are not in the log; equal numbers mean nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Generations {
-    /// Templates were numbered anew.
+    /// Templates' numbers were given to others.
     pub ids: u64,
+    /// Selectors read other labels than before: templates read earlier may lack one.
+    pub labels: u64,
     /// Nodes hold other images, or there are more or fewer nodes among which they are spread.
     pub images: u64,
     /// Namespaces, services or controllers changed.
@@ -105,6 +107,8 @@ impl Snapshot {
         for resource in &WATCHED {
             for object in cluster.list(resource) {
                 surroundings.insert(object);
+                let keys = surroundings.label_keys(object);
+                Templates::read_labels(&mut snapshot.templates, keys);
             }
         }
         for node in cluster.nodes() {
@@ -150,6 +154,9 @@ impl Snapshot {
                 surroundings.remove(object);
             } else {
                 surroundings.insert(object);
+                let keys = surroundings.label_keys(object);
+                Templates::read_labels(&mut self.templates, keys);
+                self.follow_labels();
             }
         }
     }
@@ -159,7 +166,10 @@ impl Snapshot {
     }
 
     pub fn generations(&self) -> Generations {
-        self.generations
+        Generations {
+            ids: self.templates.sweeps(),
+            ..self.generations
+        }
     }
 
     pub fn configuration(&self) -> &Configuration {
@@ -239,7 +249,7 @@ impl Snapshot {
 
     /// Reads a pending pod: its own `spec.nodeName`, if any, is a wish.
     pub fn subject(&mut self, pod: &Arc<Object>) -> Result<Subject, TemplateError> {
-        let read = Templates::read(&mut self.templates, pod, Reading::Bound)?;
+        let read = self.read_as(pod, Reading::Bound)?;
         let columns = pod.pod();
         Ok(Subject {
             object: Arc::clone(pod),
@@ -252,7 +262,7 @@ impl Snapshot {
 
     /// Reads any pod as if it were created anew: without node, nomination and status.
     pub fn fresh_subject(&mut self, pod: &Arc<Object>) -> Result<Subject, TemplateError> {
-        let read = Templates::read(&mut self.templates, pod, Reading::Fresh)?;
+        let read = self.read_as(pod, Reading::Fresh)?;
         Ok(Subject {
             object: Arc::clone(pod),
             id: read.id,
@@ -474,7 +484,64 @@ impl Snapshot {
     }
 
     fn read(&mut self, pod: &Object) -> Result<ReadPod, TemplateError> {
-        Templates::read(&mut self.templates, pod, Reading::Bound)
+        self.read_as(pod, Reading::Bound)
+    }
+
+    fn read_as(&mut self, pod: &Object, reading: Reading) -> Result<ReadPod, TemplateError> {
+        let known = self.templates.label_key_count();
+        let mut read = Templates::read(&mut self.templates, pod, reading)?;
+        if self.templates.label_key_count() != known {
+            self.follow_labels();
+            read = Templates::read(&mut self.templates, pod, reading)?;
+        }
+        Ok(read)
+    }
+
+    /// Reads pods again of whose labels more matters than before.
+    fn follow_labels(&mut self) {
+        let seen = self.templates.label_key_count() as u64;
+        if self.generations.labels == seen {
+            return;
+        }
+        self.generations.labels = seen;
+        let held: Vec<(NodeId, PodEntry)> = self
+            .numbered_nodes()
+            .flat_map(|(id, node)| node.pods.iter().map(move |entry| (id, entry)))
+            .filter(|(_, entry)| entry.object.labels.len() != entry.template.labels.len())
+            .map(|(id, entry)| (id, entry.clone()))
+            .collect();
+        for (id, entry) in held {
+            if let Some(again) = self.read_again(&entry) {
+                self.assume(again, id);
+            }
+        }
+        let mut orphans = std::mem::take(&mut self.orphans);
+        for entry in Arc::make_mut(&mut orphans).values_mut().flatten() {
+            if let Some(again) = self.read_again(entry) {
+                *entry = again;
+            }
+        }
+        self.orphans = orphans;
+        let nominated: Vec<(Name, PodEntry)> = self
+            .nominations
+            .all()
+            .map(|(node, entry)| (node.clone(), entry.clone()))
+            .collect();
+        for (node, entry) in nominated {
+            if let Some(again) = self.read_again(&entry) {
+                self.nominate(again, &node);
+            }
+        }
+    }
+
+    /// `None`: the same template as before.
+    fn read_again(&mut self, entry: &PodEntry) -> Option<PodEntry> {
+        let read = Templates::read_like(&mut self.templates, entry);
+        (read.id != entry.id).then(|| PodEntry {
+            id: read.id,
+            template: read.template,
+            ..entry.clone()
+        })
     }
 }
 

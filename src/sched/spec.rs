@@ -133,6 +133,21 @@ impl PodSpec {
             && self.preferred_pods.is_empty())
     }
 
+    /// The labels of other pods, and of this one, that its constraints and terms read.
+    pub fn label_keys(&self) -> impl Iterator<Item = &Name> {
+        let spread = self.spread.iter().flat_map(|constraint| {
+            let selector = constraint.selector.iter().flat_map(Selector::keys);
+            selector.chain(&constraint.match_label_keys)
+        });
+        let preferred = self.preferred_pods.iter().map(|(_, term)| term);
+        let terms = self
+            .affinity
+            .iter()
+            .chain(&self.anti_affinity)
+            .chain(preferred);
+        spread.chain(terms.flat_map(|term| term.selector.iter().flat_map(Selector::keys)))
+    }
+
     pub(super) fn of(wire: SpecWire, requests: Requests, pod_name: &str) -> Self {
         let affinity = wire.affinity;
         let node = affinity.nodes.unwrap_or_default();
@@ -173,7 +188,7 @@ impl PodSpec {
             node_terms,
             preferred_nodes: preferred
                 .into_iter()
-                .map(|entry| (entry.weight, NodeTerm::of(&entry.preference)))
+                .map(|entry| (i64::from(entry.weight), NodeTerm::of(&entry.preference)))
                 .filter(|(weight, term)| *weight != 0 && !term.is_empty())
                 .collect(),
             tolerations: wire.tolerations.into(),
@@ -404,7 +419,7 @@ pub(super) struct NodeSelectorWire {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct PreferredNodeWire {
-    weight: i64,
+    weight: i32,
     preference: NodeTermWire,
 }
 
@@ -420,7 +435,7 @@ struct PodAffinityWire {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct WeightedPodTermWire {
-    weight: i64,
+    weight: i32,
     pod_affinity_term: PodTermWire,
 }
 
@@ -453,18 +468,23 @@ impl PodAffinityWire {
 
     fn weighted(&self, sign: i64) -> impl Iterator<Item = (i64, PodTerm)> {
         let terms = self.preferred.iter().flatten();
-        terms.map(move |entry| (entry.weight * sign, entry.pod_affinity_term.term()))
+        terms.map(move |entry| {
+            (
+                i64::from(entry.weight) * sign,
+                entry.pod_affinity_term.term(),
+            )
+        })
     }
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct SpreadWire {
-    max_skew: i64,
+    max_skew: i32,
     topology_key: Name,
     when_unsatisfiable: Name,
     label_selector: Option<SelectorWire>,
-    min_domains: Option<i64>,
+    min_domains: Option<i32>,
     node_affinity_policy: Option<Name>,
     node_taints_policy: Option<Name>,
     match_label_keys: Option<Vec<Name>>,
@@ -476,11 +496,11 @@ impl SpreadWire {
             policy.map_or(default, |policy| policy == "Honor")
         };
         SpreadConstraint {
-            max_skew: self.max_skew,
+            max_skew: i64::from(self.max_skew),
             key: self.topology_key,
             hard: self.when_unsatisfiable != "ScheduleAnyway",
             selector: self.label_selector.as_ref().map(Selector::of),
-            min_domains: self.min_domains.unwrap_or(1),
+            min_domains: self.min_domains.map_or(1, i64::from),
             honors_affinity: honors(self.node_affinity_policy, true),
             honors_taints: honors(self.node_taints_policy, false),
             match_label_keys: self.match_label_keys.unwrap_or_default().into(),

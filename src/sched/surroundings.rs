@@ -56,6 +56,9 @@ pub struct Budget {
     reason = "independent facts of a claim"
 )]
 pub struct Claim {
+    pub uid: Name,
+    /// `volumeAttributesClassName`.
+    pub attributes_class: Name,
     pub volume: Name,
     pub class: Name,
     pub bound: bool,
@@ -75,6 +78,8 @@ pub struct PersistentVolume {
     pub name: Name,
     pub labels: Labels,
     pub class: Name,
+    /// `volumeAttributesClassName`.
+    pub attributes_class: Name,
     pub capacity: Quantity,
     pub access_modes: Vec<Name>,
     /// Namespace, name and uid of the claim it is reserved for.
@@ -162,6 +167,22 @@ impl Surroundings {
             self.classes.remove(&name);
         } else if *resource == resources::CSI_NODES {
             self.volume_limits.remove(&name);
+        }
+    }
+
+    /// The labels of pods that this service or controller reads.
+    pub fn label_keys(&self, object: &Object) -> Vec<Name> {
+        let scoped = (object.key.namespace.clone(), object.key.name.clone());
+        let of = |labels: &Labels| labels.iter().map(|(key, _)| key.clone()).collect();
+        if object.key.resource == resources::SERVICES {
+            return self.services.get(&scoped).map(of).unwrap_or_default();
+        }
+        let selector = controller_kind(&object.key.resource)
+            .and_then(|kind| self.controllers.get(&(kind, scoped.0, scoped.1)));
+        match selector.map(|selector| &**selector) {
+            Some(ControllerSelector::Equal(labels)) => of(labels),
+            Some(ControllerSelector::Selector(selector)) => selector.keys().cloned().collect(),
+            Some(ControllerSelector::Missing) | None => Vec::new(),
         }
     }
 
@@ -274,6 +295,7 @@ fn budget(object: &Object) -> Budget {
 #[serde(rename_all = "camelCase", default)]
 struct ClaimSpecWire {
     volume_name: Name,
+    volume_attributes_class_name: Option<Name>,
     storage_class_name: Option<Name>,
     access_modes: Option<Vec<Name>>,
     resources: Requirements,
@@ -295,6 +317,8 @@ fn claim(object: &Object) -> Claim {
     let annotations = wire.metadata.annotations.unwrap_or_default();
     let class = annotations.get(BETA_CLASS).cloned();
     Claim {
+        uid: object.uid.0.clone(),
+        attributes_class: wire.spec.volume_attributes_class_name.unwrap_or_default(),
         class: class.or(wire.spec.storage_class_name).unwrap_or_default(),
         bound: !wire.spec.volume_name.is_empty()
             && annotations.contains_key("pv.kubernetes.io/bind-completed"),
@@ -327,12 +351,28 @@ fn claim(object: &Object) -> Claim {
 #[serde(rename_all = "camelCase", default)]
 struct VolumeSpecWire {
     storage_class_name: Name,
+    volume_attributes_class_name: Option<Name>,
     capacity: BTreeMap<Name, Quantity>,
     access_modes: Option<Vec<Name>>,
     claim_ref: Option<ClaimRefWire>,
     volume_mode: Option<Name>,
     node_affinity: Option<VolumeAffinityWire>,
     csi: Option<CsiWire>,
+    aws_elastic_block_store: Option<DiskWire>,
+    gce_persistent_disk: Option<DiskWire>,
+    azure_disk: Option<DiskWire>,
+    cinder: Option<DiskWire>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct DiskWire {
+    #[serde(rename = "volumeID")]
+    volume_id: Name,
+    #[serde(rename = "pdName")]
+    pd_name: Name,
+    #[serde(rename = "diskURI")]
+    disk_uri: Name,
 }
 
 #[derive(Deserialize, Default)]
@@ -360,6 +400,7 @@ fn volume(object: &Object) -> PersistentVolume {
     let wire: Whole<VolumeSpecWire, PhaseWire> = read(object);
     let annotations = wire.metadata.annotations.unwrap_or_default();
     let spec = wire.spec;
+    let csi = in_tree_or_csi(&spec);
     let required = spec.node_affinity.and_then(|affinity| affinity.required);
     PersistentVolume {
         name: object.key.name.clone(),
@@ -368,6 +409,8 @@ fn volume(object: &Object) -> PersistentVolume {
             .get(BETA_CLASS)
             .cloned()
             .unwrap_or(spec.storage_class_name),
+        csi,
+        attributes_class: spec.volume_attributes_class_name.unwrap_or_default(),
         capacity: spec.capacity.get("storage").copied().unwrap_or_default(),
         access_modes: spec.access_modes.unwrap_or_default(),
         claim: spec
@@ -380,7 +423,40 @@ fn volume(object: &Object) -> PersistentVolume {
             let terms = selector.node_selector_terms.unwrap_or_default();
             terms.iter().map(NodeTerm::of).collect()
         }),
-        csi: spec.csi.map(|csi| (csi.driver, csi.volume_handle)),
+    }
+}
+
+/// Volumes of the old in-tree kinds belong to the drivers that took them over.
+fn in_tree_or_csi(spec: &VolumeSpecWire) -> Option<(Name, Name)> {
+    let in_tree = |kind: &str, id: &Name| {
+        let driver = migrated_driver(kind)?;
+        // `aws://zone/vol-1` is `vol-1`.
+        let id = id.rsplit('/').next().unwrap_or_default();
+        Some((Name::new_static(driver), Name::new(id)))
+    };
+    if let Some(csi) = &spec.csi {
+        Some((csi.driver.clone(), csi.volume_handle.clone()))
+    } else if let Some(disk) = &spec.aws_elastic_block_store {
+        in_tree("kubernetes.io/aws-ebs", &disk.volume_id)
+    } else if let Some(disk) = &spec.gce_persistent_disk {
+        in_tree("kubernetes.io/gce-pd", &disk.pd_name)
+    } else if let Some(disk) = &spec.azure_disk {
+        in_tree("kubernetes.io/azure-disk", &disk.disk_uri)
+    } else if let Some(disk) = &spec.cinder {
+        in_tree("kubernetes.io/cinder", &disk.volume_id)
+    } else {
+        None
+    }
+}
+
+/// The driver that took over an in-tree plugin, for plugins whose migration is always on.
+pub fn migrated_driver(plugin: &str) -> Option<&'static str> {
+    match plugin {
+        "kubernetes.io/aws-ebs" => Some("ebs.csi.aws.com"),
+        "kubernetes.io/gce-pd" => Some("pd.csi.storage.gke.io"),
+        "kubernetes.io/azure-disk" => Some("disk.csi.azure.com"),
+        "kubernetes.io/cinder" => Some("cinder.csi.openstack.org"),
+        _ => None,
     }
 }
 

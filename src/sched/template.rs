@@ -4,14 +4,19 @@
 //! the handful of fields that scheduling reads; their raw text is the key of a table, and only an
 //! unknown text is parsed. [`PodSpec`] is what a pod wants, [`Template`] adds what others match it
 //! by: namespace, labels, controller.
+//!
+//! Labels that no selector reads are left out, or every pod of a stateful set, which carries its own
+//! name as a label, would be a template of its own. When a selector reads a label for the first
+//! time, whoever holds pods reads them again. Templates without pods are swept out from time to time.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::node_info::PodEntry;
 use super::requests::{Requests, Resize, StatusResources};
 use super::spec::PodSpec;
 use crate::k8s::object::Labels;
@@ -32,6 +37,7 @@ impl TemplateId {
 #[derive(PartialEq, Eq, Debug)]
 pub struct Template {
     pub namespace: Name,
+    /// Those that any selector reads.
     pub labels: Labels,
     pub spec: Arc<PodSpec>,
     /// Kind and name of the controlling replica set or its like, for default spreading.
@@ -65,11 +71,34 @@ pub struct ReadPod {
 }
 
 /// All templates of a snapshot.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Templates {
-    list: Vec<Arc<Template>>,
+    list: Vec<Option<Arc<Template>>>,
+    free: Vec<TemplateId>,
     specs: FxHashMap<Arc<[u8]>, Arc<PodSpec>>,
     ids: FxHashMap<TemplateKey, TemplateId>,
+    /// Labels that any selector has read so far.
+    label_keys: FxHashSet<Name>,
+    /// The count of templates at which unused ones are swept out.
+    sweep_at: usize,
+    sweeps: u64,
+}
+
+/// Fewer templates than this are not worth sweeping; tests sweep all the time.
+const SWEEP_MIN: usize = if cfg!(test) { 4 } else { 1024 };
+
+impl Default for Templates {
+    fn default() -> Self {
+        Self {
+            list: Vec::new(),
+            free: Vec::new(),
+            specs: FxHashMap::default(),
+            ids: FxHashMap::default(),
+            label_keys: FxHashSet::default(),
+            sweep_at: SWEEP_MIN,
+            sweeps: 0,
+        }
+    }
 }
 
 /// Specifications by address: the table keeps every one of them alive.
@@ -93,15 +122,69 @@ pub struct TemplateError {
 
 impl Templates {
     pub fn get(&self, id: TemplateId) -> Option<&Arc<Template>> {
-        self.list.get(id.index())
+        self.list.get(id.index())?.as_ref()
     }
 
     pub fn len(&self) -> usize {
-        self.list.len()
+        self.ids.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.ids.is_empty()
+    }
+
+    /// Rises when ids are given to other templates than before.
+    pub fn sweeps(&self) -> u64 {
+        self.sweeps
+    }
+
+    /// How many labels selectors read; when it rises, templates that were handed out may lack one.
+    pub fn label_key_count(&self) -> usize {
+        self.label_keys.len()
+    }
+
+    /// A selector reads these labels.
+    pub fn read_labels(table: &mut Arc<Self>, keys: impl IntoIterator<Item = Name>) {
+        for key in keys {
+            if !table.label_keys.contains(&key) {
+                Arc::make_mut(table).label_keys.insert(key);
+            }
+        }
+    }
+
+    /// Labels of a pod that matter.
+    fn seen(&self, labels: &Labels) -> Labels {
+        if labels.iter().all(|(key, _)| self.label_keys.contains(key)) {
+            return labels.clone();
+        }
+        labels
+            .iter()
+            .filter(|(key, _)| self.label_keys.contains(*key))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Forgets templates that nobody holds any more.
+    fn sweep(&mut self) {
+        let mut freed = Vec::new();
+        for (place, id) in self.list.iter_mut().zip((0..).map(TemplateId)) {
+            if place
+                .as_ref()
+                .is_some_and(|entry| Arc::strong_count(entry) == 1)
+            {
+                *place = None;
+                freed.push(id);
+            }
+        }
+        if !freed.is_empty() {
+            let list = &self.list;
+            self.ids
+                .retain(|_, id| list.get(id.index()).is_some_and(Option::is_some));
+            self.free.extend(freed);
+            self.specs.retain(|_, spec| Arc::strong_count(spec) > 1);
+            self.sweeps += 1;
+        }
+        self.sweep_at = SWEEP_MIN.max(2 * self.ids.len());
     }
 
     /// Finds or parses the template of a pod; a table shared with other snapshots is only copied
@@ -133,6 +216,7 @@ impl Templates {
             known
         } else {
             let parsed = Arc::new(spec.parse(pod, &status).map_err(wrong)?);
+            Self::read_labels(table, parsed.label_keys().cloned());
             let specs = &mut Arc::make_mut(table).specs;
             specs.insert(text.into(), Arc::clone(&parsed));
             parsed
@@ -145,6 +229,17 @@ impl Templates {
         })
     }
 
+    /// The template of a pod that was read already, by what matters of its labels now.
+    pub fn read_like(table: &mut Arc<Self>, entry: &PodEntry) -> ReadPod {
+        let spec = Arc::clone(&entry.template.spec);
+        let (id, template) = Self::intern(table, &entry.object, spec);
+        ReadPod {
+            id,
+            template,
+            preempted: entry.preempted,
+        }
+    }
+
     fn intern(
         table: &mut Arc<Self>,
         pod: &Object,
@@ -153,7 +248,7 @@ impl Templates {
         let key = TemplateKey {
             spec: Arc::as_ptr(&spec).addr(),
             namespace: pod.key.namespace.clone(),
-            labels: pod.labels.clone(),
+            labels: table.seen(&pod.labels),
             controller: pod.controller().and_then(spreading_controller),
         };
         if let Some(&id) = table.ids.get(&key)
@@ -161,8 +256,6 @@ impl Templates {
         {
             return (id, Arc::clone(template));
         }
-        // Four billion templates do not fit into memory; the last one would then be shared.
-        let id = TemplateId(u32::try_from(table.list.len()).unwrap_or(u32::MAX));
         let template = Arc::new(Template {
             namespace: key.namespace.clone(),
             labels: key.labels.clone(),
@@ -170,7 +263,17 @@ impl Templates {
             controller: key.controller.clone(),
         });
         let table = Arc::make_mut(table);
-        table.list.push(Arc::clone(&template));
+        if table.ids.len() >= table.sweep_at {
+            table.sweep();
+        }
+        let id = table.free.pop().unwrap_or_else(|| {
+            table.list.push(None);
+            // Four billion templates do not fit into memory; the last one would then be shared.
+            TemplateId(u32::try_from(table.list.len() - 1).unwrap_or(u32::MAX))
+        });
+        if let Some(place) = table.list.get_mut(id.index()) {
+            *place = Some(Arc::clone(&template));
+        }
         table.ids.insert(key, id);
         (id, template)
     }

@@ -208,7 +208,7 @@ impl Run<'_> {
         let is_promised = !self.snapshot.nominations().is_empty()
             && info.is_some_and(|info| self.snapshot.nominated_to(&info.name).next().is_some());
         if is_promised {
-            return Outcome::of(self.dry_run(node, &mut Prepared::default()));
+            return Outcome::of(self.dry_run_alone(node));
         }
         if let Some(Some(known)) = kept.get(node.index())
             && known.version == version
@@ -230,7 +230,7 @@ impl Run<'_> {
         result
     }
 
-    /// Nothing but what the node's own pods take is in the way, and nobody is promised the node.
+    /// Nothing but what pods on the node take, or are promised there, is in the way.
     fn dry_run_alone(&self, node: NodeId) -> Result<Candidate, Refusal> {
         let by_room = if self.subject.template.spec.ports.is_empty()
             && self.profile.filters_with(Plugin::NodeResourcesFit)

@@ -38,7 +38,7 @@ pub fn score(images: &Images, node_count: usize, spec: &PodSpec, node: &NodeInfo
         .filter(|name| node.images.iter().any(|(held, _)| held == *name))
         .filter_map(|name| images.get(name))
         .map(|image| scaled(*image, node_count))
-        .sum();
+        .fold(0, i64::saturating_add);
     points(sum, spec.images.len())
 }
 

@@ -279,6 +279,10 @@ pub fn preference_effects(
     namespace_labels: &Labels,
 ) -> Vec<(Name, i64)> {
     let mut effects = Vec::new();
+    // The argument spares only pods without preferences of their own, and then also hard affinity.
+    if own.is_empty() && profile.ignores_preferred_terms_of_existing_pods {
+        return effects;
+    }
     for (weight, term) in own {
         if term.matches(other) {
             effects.push((term.term.key.clone(), *weight));
@@ -290,11 +294,9 @@ pub fn preference_effects(
             effects.push((term.key.clone(), profile.hard_pod_affinity_weight));
         }
     }
-    if !profile.ignores_preferred_terms_of_existing_pods {
-        for (weight, term) in &other.spec.preferred_pods {
-            if about_us(term) {
-                effects.push((term.key.clone(), *weight));
-            }
+    for (weight, term) in &other.spec.preferred_pods {
+        if about_us(term) {
+            effects.push((term.key.clone(), *weight));
         }
     }
     effects

@@ -172,7 +172,7 @@ fn scored_amounts(counted: &Counted, requests: &Requests, node: &NodeInfo) -> Op
 
 fn percent(part: i64, whole: i64) -> i64 {
     if let Some(scaled) = part.checked_mul(100) {
-        return scaled / whole;
+        return scaled.wrapping_div(whole);
     }
     i64::try_from(i128::from(part) * 100 / i128::from(whole)).unwrap_or(i64::MAX)
 }

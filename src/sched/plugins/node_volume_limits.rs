@@ -6,8 +6,8 @@ use crate::k8s::Name;
 use crate::sched::framework::Subject;
 use crate::sched::node_info::NodeInfo;
 use crate::sched::snapshot::Snapshot;
-use crate::sched::spec::Volume;
-use crate::sched::surroundings::Surroundings;
+use crate::sched::spec::{Disk, Volume};
+use crate::sched::surroundings::{Surroundings, migrated_driver};
 use crate::sched::template::Template;
 use crate::sched::verdict::{Plugin, Refusal};
 
@@ -15,11 +15,10 @@ pub const REASON: &str = "node(s) exceed max volume count";
 
 /// Whether the pod has volumes that could count.
 pub fn applies(template: &Template) -> bool {
-    template
-        .spec
-        .volumes
-        .iter()
-        .any(|volume| matches!(volume, Volume::Claim { .. }))
+    template.spec.volumes.iter().any(|volume| match volume {
+        Volume::Claim { .. } => true,
+        Volume::Disk(disk) => inline(disk).is_some(),
+    })
 }
 
 pub fn filter(snapshot: &Snapshot, subject: &Subject, node: &NodeInfo) -> Option<Refusal> {
@@ -56,6 +55,17 @@ pub fn filter(snapshot: &Snapshot, subject: &Subject, node: &NodeInfo) -> Option
         .then(|| Refusal::resolvable(Plugin::NodeVolumeLimits, REASON))
 }
 
+/// A disk that the pod names itself, of a kind that a driver took over.
+fn inline(disk: &Disk) -> Option<(Name, Name)> {
+    let (plugin, id) = match disk {
+        Disk::Ebs { id } => ("kubernetes.io/aws-ebs", id),
+        Disk::Gce { name, .. } => ("kubernetes.io/gce-pd", name),
+        Disk::Iscsi { .. } | Disk::Rbd { .. } => return None,
+    };
+    let id = id.rsplit('/').next().unwrap_or_default();
+    Some((Name::new_static(migrated_driver(plugin)?), Name::new(id)))
+}
+
 /// Driver and handle of every volume that a pod's claims stand for. Claims that are not bound yet
 /// count by their class's driver.
 fn attached(
@@ -65,13 +75,20 @@ fn attached(
 ) -> Result<BTreeSet<(Name, Name)>, String> {
     let mut volumes = BTreeSet::new();
     for volume in &template.spec.volumes {
-        let Volume::Claim { name, .. } = volume else {
-            continue;
+        let name = match volume {
+            Volume::Claim { name, .. } => name,
+            Volume::Disk(disk) => {
+                volumes.extend(inline(disk));
+                continue;
+            }
         };
         let key = (template.namespace.clone(), name.clone());
         let Some(claim) = surroundings.claims.get(&key) else {
             if is_new {
-                return Err(format!("persistentvolumeclaim \"{name}\" not found"));
+                return Err(format!(
+                    "looking up PVC {}/{name}: persistentvolumeclaim \"{name}\" not found",
+                    template.namespace
+                ));
             }
             continue;
         };
@@ -84,8 +101,10 @@ fn attached(
             }
             None => {
                 if let Some(class) = surroundings.classes.get(&claim.class) {
+                    let driver = migrated_driver(&class.provisioner);
+                    let driver = driver.map_or(class.provisioner.clone(), Name::new_static);
                     let handle = Name::from(format!("{}/{name}", template.namespace));
-                    volumes.insert((class.provisioner.clone(), handle));
+                    volumes.insert((driver, handle));
                 }
             }
         }

@@ -203,13 +203,13 @@ fn find_volume<'a>(
         if volume.class != claim.class || chosen.contains(&volume.name) {
             continue;
         }
-        let reserved = volume
-            .claim
-            .as_ref()
-            .map(|(space, own, _)| space == namespace && own == name);
+        let reserved = volume.claim.as_ref().map(|(space, own, uid)| {
+            space == namespace && own == name && (uid.is_empty() || *uid == claim.uid)
+        });
         if reserved == Some(false)
             || volume.capacity < claim.requested
             || volume.block != claim.block
+            || volume.attributes_class != claim.attributes_class
             || volume.terminating
         {
             continue;

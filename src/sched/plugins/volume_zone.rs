@@ -65,12 +65,20 @@ pub fn pre_filter(snapshot: &Snapshot, subject: &Subject) -> Result<Option<Zones
             return refuse(format!("persistentvolume \"{}\" not found", claim.volume));
         };
         for key in KEYS.into_iter().flat_map(|(old, new)| [old, new]) {
-            if let Some(value) = bound.labels.get(key) {
-                zones.push((key, value.split("__").map(Name::new).collect()));
+            if let Some(values) = bound.labels.get(key).and_then(|value| set_of(value)) {
+                zones.push((key, values));
             }
         }
     }
     Ok((!zones.is_empty()).then_some(zones))
+}
+
+/// The values of a label like `a__b`; a label with an empty part says nothing.
+fn set_of(value: &str) -> Option<Vec<Name>> {
+    let parts = value.split("__").map(str::trim);
+    parts
+        .map(|part| (!part.is_empty()).then(|| Name::new(part)))
+        .collect()
 }
 
 pub fn filter(zones: &Zones, node: &NodeInfo) -> Option<Refusal> {

@@ -89,7 +89,8 @@ impl Workload {
     fn node(&mut self, name: &str) -> Value {
         let mut labels = json!({"disk": self.one(&["ssd", "hdd"])});
         if self.rng.chance(9, 10) {
-            labels[HOSTNAME] = json!(name);
+            let twins = self.rng.chance(1, 25);
+            labels[HOSTNAME] = json!(if twins { "twin" } else { name });
         }
         if self.rng.chance(9, 10) {
             labels[ZONE] = json!(self.one(&["z1", "z2", "z3"]));
@@ -102,12 +103,16 @@ impl Workload {
             let effect = self.one(&["NoSchedule", "PreferNoSchedule", "PreferNoSchedule"]);
             taints.push(json!({"key": "dedicated", "value": "x", "effect": effect}));
         }
+        let mut images = vec![];
+        if self.rng.chance(1, 4) {
+            images.push(json!({"names": ["i:1"], "sizeBytes": 900_000_000}));
+        }
         let cpu = self.one(&["4", "8", "16"]);
         let pods = self.one(&["8", "110"]);
         json!({"metadata": {"name": name, "labels": labels},
                "spec": {"taints": taints, "unschedulable": self.rng.chance(1, 20)},
                "status": {"allocatable": {"cpu": cpu, "memory": "16Gi", "pods": pods,
-                                          "nvidia.com/gpu": "2"}}})
+                                          "nvidia.com/gpu": "2"}, "images": images}})
     }
 
     fn one(&mut self, choices: &[&'static str]) -> &'static str {
@@ -115,7 +120,10 @@ impl Workload {
     }
 
     fn selector(&mut self) -> Value {
-        match self.rng.below(8) {
+        match self.rng.below(9) {
+            // Labels that nobody read before.
+            8 => json!({"matchExpressions": [{"key": self.one(&["pod", "tier"]),
+                                              "operator": self.one(&["Exists", "DoesNotExist"])}]}),
             0 => json!({}),
             1 => Value::Null,
             2 => json!({"matchExpressions": [{"key": "app", "operator": "NotIn",
@@ -175,6 +183,7 @@ impl Workload {
                     json!({"maxSkew": 1 + self.rng.below(3), "topologyKey": self.one(&KEYS),
                            "whenUnsatisfiable": self.one(&["DoNotSchedule", "ScheduleAnyway"]),
                            "labelSelector": self.selector(),
+                           "matchLabelKeys": if self.rng.chance(1, 4) { json!(["tier"]) } else { json!([]) },
                            "nodeTaintsPolicy": self.one(&["Honor", "Ignore"]),
                            "nodeAffinityPolicy": self.one(&["Honor", "Ignore"])})
                 })
@@ -205,7 +214,14 @@ impl Workload {
             spec["preemptionPolicy"] = json!("Never");
         }
         let namespace = self.one(&["one", "one", "two"]);
-        json!({"metadata": {"namespace": namespace, "labels": {"app": app}}, "spec": spec})
+        if self.rng.chance(1, 8) {
+            spec["overhead"] = json!({"cpu": "250m"});
+        }
+        let mut labels = json!({"app": app});
+        if self.rng.chance(1, 2) {
+            labels["tier"] = json!(self.one(&["front", "back"]));
+        }
+        json!({"metadata": {"namespace": namespace, "labels": labels}, "spec": spec})
     }
 
     /// A pod to schedule, mostly of a known template.
@@ -219,6 +235,9 @@ impl Workload {
         self.next += 1;
         json["metadata"]["name"] = json!(format!("p{}", self.next));
         json["metadata"]["uid"] = json!(format!("u{}", self.next));
+        if self.rng.chance(1, 2) {
+            json["metadata"]["labels"]["pod"] = json!(format!("p{}", self.next));
+        }
         Arc::new(Object::from_json(resources::PODS, &json).unwrap())
     }
 
@@ -264,6 +283,25 @@ impl Workload {
             && let Some(node) = self.rng.pick(&nodes).cloned()
         {
             changes.push(self.remove(&node));
+        }
+        if self.rng.chance(1, 30) {
+            let app = self.one(&APPS);
+            let allowed = self.rng.below(2);
+            changes.push(self.put(
+                resources::POD_DISRUPTION_BUDGETS,
+                &json!({"metadata": {"namespace": "one", "name": "budget"},
+                        "spec": {"selector": {"matchLabels": {"app": app}}},
+                        "status": {"disruptionsAllowed": allowed}}),
+            ));
+        }
+        if self.rng.chance(1, 40) {
+            let key = self.one(&["app", "tier"]);
+            let value = self.one(&["web", "front"]);
+            changes.push(self.put(
+                resources::SERVICES,
+                &json!({"metadata": {"namespace": "one", "name": "other"},
+                        "spec": {"selector": {key: value}}}),
+            ));
         }
         if self.rng.chance(1, 40) {
             let team = self.one(&["a", "b"]);
