@@ -192,25 +192,19 @@ impl Fast {
     fn follow_places(&mut self, snapshot: &Snapshot) {
         let log = snapshot.log();
         let is_renumbered = self.ids != snapshot.generations().ids;
-        match log.since(self.position).filter(|_| !is_renumbered) {
-            Some(events) => {
-                for event in events {
-                    if let Event::Place(id) = event {
-                        #[expect(
-                            clippy::iter_over_hash_type,
-                            reason = "every column is treated alike"
-                        )]
-                        for (key, column) in &mut self.columns {
-                            column.set(key, id, snapshot.node(id));
-                        }
+        if let Some(events) = log.since(self.position).filter(|_| !is_renumbered) {
+            for event in events {
+                if let Event::Place(id) = event {
+                    #[expect(clippy::iter_over_hash_type, reason = "every column is treated alike")]
+                    for (key, column) in &mut self.columns {
+                        column.set(key, id, snapshot.node(id));
                     }
                 }
             }
-            None => {
-                self.columns.clear();
-                self.indexes.clear();
-                self.dry_runs.clear();
-            }
+        } else {
+            self.columns.clear();
+            self.indexes.clear();
+            self.dry_runs.clear();
         }
         self.position = log.end();
         self.ids = snapshot.generations().ids;

@@ -34,8 +34,8 @@ enum Seen {
         after: Option<Arc<Template>>,
     },
     Node {
-        before: Option<NodeInfo>,
-        after: Option<NodeInfo>,
+        before: Option<Box<NodeInfo>>,
+        after: Option<Box<NodeInfo>>,
     },
     Claim,
     Volume,
@@ -67,9 +67,10 @@ impl<'a> Hint<'a> {
                 after: read(now),
             }
         } else if *resource == resources::NODES {
+            let read = |object: &Object| Box::new(NodeInfo::without_images(object));
             Seen::Node {
-                before: then.map(NodeInfo::without_images),
-                after: now.map(NodeInfo::without_images),
+                before: then.map(read),
+                after: now.map(read),
             }
         } else if *resource == resources::PERSISTENT_VOLUME_CLAIMS {
             Seen::Claim
@@ -151,7 +152,7 @@ impl<'a> Hint<'a> {
                 self.pod_helps(plugin, pod, before.as_deref(), after.as_deref())
             }
             Seen::Node { before, after } => {
-                node_helps(plugin, pod, before.as_ref(), after.as_ref())
+                node_helps(plugin, pod, before.as_deref(), after.as_deref())
             }
             // Claims of others cannot help, apart from those that a driver counts.
             Seen::Claim => {
@@ -317,9 +318,10 @@ fn node_helps(
         Plugin::VolumeBinding | Plugin::VolumeZone => {
             before.is_none_or(|before| before.labels != node.labels)
         }
-        Plugin::NodePorts | Plugin::VolumeRestrictions | Plugin::NodeName => before.is_none(),
-        // Told of by other objects, or by rules that this build does not know.
-        Plugin::NodeVolumeLimits => before.is_none(),
+        Plugin::NodePorts
+        | Plugin::VolumeRestrictions
+        | Plugin::NodeName
+        | Plugin::NodeVolumeLimits => before.is_none(),
         _ => true,
     }
 }

@@ -203,11 +203,14 @@ impl Queue {
         Some(pod)
     }
 
-    /// Puts a refused pod back.
+    /// Puts a refused pod back, behind all of its priority that are waiting already.
     pub fn park(&mut self, pod: QueuedPod) {
         let name = name_of(&pod.object);
+        let order = self.next_order;
+        self.next_order += 1;
         let pod = QueuedPod {
             state: QueueState::Unschedulable,
+            order,
             ..pod
         };
         self.put(name, pod);
@@ -341,6 +344,17 @@ mod tests {
         }
         let order: Vec<_> = std::iter::from_fn(|| popped(&mut queue, 0)).collect();
         assert_eq!(order, ["y", "x", "z"]);
+    }
+
+    #[test]
+    fn a_refused_pod_stands_behind_those_that_wait() {
+        let mut queue = Queue::default();
+        queue.insert(&pod("x", 0));
+        queue.insert(&pod("y", 0));
+        assert_eq!(popped(&mut queue, 0).as_deref(), Some("x"));
+        queue.wake(|_| true, |_| true);
+        let order: Vec<_> = std::iter::from_fn(|| popped(&mut queue, 9)).collect();
+        assert_eq!(order, ["y", "x"]);
     }
 
     #[test]

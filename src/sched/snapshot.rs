@@ -16,7 +16,7 @@ use super::node_info::{NodeInfo, PodEntry};
 use super::nominations::Nominations;
 use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
-use super::template::{ReadPod, Reading, Template, TemplateError, Templates};
+use super::template::{ReadPod, Reading, Template, TemplateError, TemplateId, Templates};
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
 
 /// For configurations without profiles.
@@ -59,10 +59,10 @@ pub struct Snapshot {
 /// Counters of changes that are not in the log; equal numbers mean nothing changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Generations {
-    /// Templates' numbers were given to others.
+    /// Pods have other templates, or templates' numbers were given to others.
     pub ids: u64,
-    /// Selectors read other labels than before: templates read earlier may lack one.
-    pub labels: u64,
+    /// How many labels selectors read; templates read earlier may lack one.
+    pub labels: usize,
     /// Nodes hold other images, or there are more or fewer nodes among which they are spread.
     pub images: u64,
     /// Namespaces, services or controllers changed.
@@ -167,7 +167,7 @@ impl Snapshot {
 
     pub fn generations(&self) -> Generations {
         Generations {
-            ids: self.templates.sweeps(),
+            ids: self.templates.sweeps() + self.generations.labels as u64,
             ..self.generations
         }
     }
@@ -488,60 +488,54 @@ impl Snapshot {
     }
 
     fn read_as(&mut self, pod: &Object, reading: Reading) -> Result<ReadPod, TemplateError> {
-        let known = self.templates.label_key_count();
         let mut read = Templates::read(&mut self.templates, pod, reading)?;
-        if self.templates.label_key_count() != known {
-            self.follow_labels();
+        if self.follow_labels() {
             read = Templates::read(&mut self.templates, pod, reading)?;
         }
         Ok(read)
     }
 
-    /// Reads pods again of whose labels more matters than before.
-    fn follow_labels(&mut self) {
-        let seen = self.templates.label_key_count() as u64;
-        if self.generations.labels == seen {
-            return;
-        }
-        self.generations.labels = seen;
-        let held: Vec<(NodeId, PodEntry)> = self
-            .numbered_nodes()
-            .flat_map(|(id, node)| node.pods.iter().map(move |entry| (id, entry)))
-            .filter(|(_, entry)| entry.object.labels.len() != entry.template.labels.len())
-            .map(|(id, entry)| (id, entry.clone()))
-            .collect();
-        for (id, entry) in held {
-            if let Some(again) = self.read_again(&entry) {
-                self.assume(again, id);
+    /// Gives pods other templates when selectors read more of their labels than before.
+    fn follow_labels(&mut self) -> bool {
+        let position = self.generations.labels;
+        let keys = self.templates.label_keys_since(position).to_vec();
+        self.generations.labels += keys.len();
+        for key in &keys {
+            let mut known: FxHashMap<(TemplateId, Name), (TemplateId, Arc<Template>)> =
+                FxHashMap::default();
+            let templates = &mut self.templates;
+            let has_label = |entry: &PodEntry| entry.object.labels.get(key).is_some();
+            let mut widen = |entry: &mut PodEntry| {
+                let Some(value) = entry.object.labels.get(key) else {
+                    return;
+                };
+                let (id, template) = known.entry((entry.id, value.clone())).or_insert_with(|| {
+                    Templates::with_label(templates, &entry.template, (key, value))
+                });
+                entry.id = *id;
+                entry.template = Arc::clone(template);
+            };
+            for node in self.nodes.iter_mut().flatten() {
+                if node.pods.iter().any(has_label) {
+                    Arc::make_mut(node).pods.iter_mut().for_each(&mut widen);
+                }
+            }
+            for pods in Arc::make_mut(&mut self.orphans).values_mut() {
+                pods.iter_mut().for_each(&mut widen);
+            }
+            let nominated: Vec<(Name, PodEntry)> = self
+                .nominations
+                .all()
+                .map(|(node, entry)| (node.clone(), entry.clone()))
+                .collect();
+            for (node, mut entry) in nominated {
+                let nominations = Arc::make_mut(&mut self.nominations);
+                nominations.remove(entry.key());
+                widen(&mut entry);
+                nominations.insert(entry, &node);
             }
         }
-        let mut orphans = std::mem::take(&mut self.orphans);
-        for entry in Arc::make_mut(&mut orphans).values_mut().flatten() {
-            if let Some(again) = self.read_again(entry) {
-                *entry = again;
-            }
-        }
-        self.orphans = orphans;
-        let nominated: Vec<(Name, PodEntry)> = self
-            .nominations
-            .all()
-            .map(|(node, entry)| (node.clone(), entry.clone()))
-            .collect();
-        for (node, entry) in nominated {
-            if let Some(again) = self.read_again(&entry) {
-                self.nominate(again, &node);
-            }
-        }
-    }
-
-    /// `None`: the same template as before.
-    fn read_again(&mut self, entry: &PodEntry) -> Option<PodEntry> {
-        let read = Templates::read_like(&mut self.templates, entry);
-        (read.id != entry.id).then(|| PodEntry {
-            id: read.id,
-            template: read.template,
-            ..entry.clone()
-        })
+        !keys.is_empty()
     }
 }
 

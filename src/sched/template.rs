@@ -16,7 +16,6 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::node_info::PodEntry;
 use super::requests::{Requests, Resize, StatusResources};
 use super::spec::PodSpec;
 use crate::k8s::object::Labels;
@@ -79,6 +78,8 @@ pub struct Templates {
     ids: FxHashMap<TemplateKey, TemplateId>,
     /// Labels that any selector has read so far.
     label_keys: FxHashSet<Name>,
+    /// The same in the order in which they were first read.
+    label_keys_in_order: Vec<Name>,
     /// The count of templates at which unused ones are swept out.
     sweep_at: usize,
     sweeps: u64,
@@ -95,6 +96,7 @@ impl Default for Templates {
             specs: FxHashMap::default(),
             ids: FxHashMap::default(),
             label_keys: FxHashSet::default(),
+            label_keys_in_order: Vec::new(),
             sweep_at: SWEEP_MIN,
             sweeps: 0,
         }
@@ -138,16 +140,19 @@ impl Templates {
         self.sweeps
     }
 
-    /// How many labels selectors read; when it rises, templates that were handed out may lack one.
-    pub fn label_key_count(&self) -> usize {
-        self.label_keys.len()
+    /// The labels that selectors read, from a position on. Templates that were handed out before
+    /// lack them.
+    pub fn label_keys_since(&self, position: usize) -> &[Name] {
+        self.label_keys_in_order.get(position..).unwrap_or_default()
     }
 
     /// A selector reads these labels.
     pub fn read_labels(table: &mut Arc<Self>, keys: impl IntoIterator<Item = Name>) {
         for key in keys {
             if !table.label_keys.contains(&key) {
-                Arc::make_mut(table).label_keys.insert(key);
+                let table = Arc::make_mut(table);
+                table.label_keys_in_order.push(key.clone());
+                table.label_keys.insert(key);
             }
         }
     }
@@ -229,15 +234,22 @@ impl Templates {
         })
     }
 
-    /// The template of a pod that was read already, by what matters of its labels now.
-    pub fn read_like(table: &mut Arc<Self>, entry: &PodEntry) -> ReadPod {
-        let spec = Arc::clone(&entry.template.spec);
-        let (id, template) = Self::intern(table, &entry.object, spec);
-        ReadPod {
-            id,
-            template,
-            preempted: entry.preempted,
-        }
+    /// A template with one more label, which no selector read before.
+    pub fn with_label(
+        table: &mut Arc<Self>,
+        template: &Template,
+        label: (&Name, &Name),
+    ) -> (TemplateId, Arc<Template>) {
+        let labels = template.labels.iter().chain([label]);
+        let key = TemplateKey {
+            spec: Arc::as_ptr(&template.spec).addr(),
+            namespace: template.namespace.clone(),
+            labels: labels
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect(),
+            controller: template.controller.clone(),
+        };
+        Self::intern_key(table, key, Arc::clone(&template.spec))
     }
 
     fn intern(
@@ -251,6 +263,14 @@ impl Templates {
             labels: table.seen(&pod.labels),
             controller: pod.controller().and_then(spreading_controller),
         };
+        Self::intern_key(table, key, spec)
+    }
+
+    fn intern_key(
+        table: &mut Arc<Self>,
+        key: TemplateKey,
+        spec: Arc<PodSpec>,
+    ) -> (TemplateId, Arc<Template>) {
         if let Some(&id) = table.ids.get(&key)
             && let Some(template) = table.get(id)
         {
@@ -280,10 +300,10 @@ impl Templates {
 }
 
 fn spreading_controller(owner: &OwnerRef) -> Option<(ControllerKind, Name)> {
-    let kind = match owner.kind.as_str() {
-        "ReplicationController" => ControllerKind::ReplicationController,
-        "ReplicaSet" => ControllerKind::ReplicaSet,
-        "StatefulSet" => ControllerKind::StatefulSet,
+    let kind = match (owner.api_version.as_str(), owner.kind.as_str()) {
+        ("v1", "ReplicationController") => ControllerKind::ReplicationController,
+        ("apps/v1", "ReplicaSet") => ControllerKind::ReplicaSet,
+        ("apps/v1", "StatefulSet") => ControllerKind::StatefulSet,
         _ => return None,
     };
     Some((kind, owner.name.clone()))

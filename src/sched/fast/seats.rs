@@ -63,7 +63,7 @@ impl Bucket {
 
 #[derive(Debug, Default)]
 pub struct Seats {
-    seats: Vec<Seat>,
+    by_node: Vec<Seat>,
     pub buckets: Vec<Bucket>,
     by_signature: FxHashMap<Box<[i64]>, u32>,
     /// Buckets that were empty at some time and may be reused.
@@ -76,31 +76,31 @@ pub struct Seats {
 impl Seats {
     /// Makes room for a node and remembers its facts.
     pub fn set_facts(&mut self, node: NodeId, facts: u32) {
-        if self.seats.len() <= node.index() {
+        if self.by_node.len() <= node.index() {
             let absent = Seat {
                 bucket: NOWHERE,
                 level: ABSENT,
                 place: 0,
                 facts: 0,
             };
-            self.seats.resize(node.index() + 1, absent);
+            self.by_node.resize(node.index() + 1, absent);
         }
-        if let Some(seat) = self.seats.get_mut(node.index()) {
+        if let Some(seat) = self.by_node.get_mut(node.index()) {
             seat.facts = facts;
         }
     }
 
     pub fn facts(&self, node: NodeId) -> Option<u32> {
-        self.seats.get(node.index()).map(|seat| seat.facts)
+        self.by_node.get(node.index()).map(|seat| seat.facts)
     }
 
     pub fn bucket_of(&self, node: NodeId) -> Option<u32> {
-        let seat = self.seats.get(node.index())?;
+        let seat = self.by_node.get(node.index())?;
         (seat.bucket != NOWHERE).then_some(seat.bucket)
     }
 
     pub fn standing(&self, node: NodeId) -> Standing {
-        self.seats
+        self.by_node
             .get(node.index())
             .map_or(Standing::Absent, |seat| self.shown(seat))
     }
@@ -121,7 +121,7 @@ impl Seats {
     /// All nodes in the order of their ids.
     pub fn standings(&self) -> impl Iterator<Item = (NodeId, Standing)> {
         let ids = (0..).map(NodeId);
-        ids.zip(self.seats.iter().map(|seat| self.shown(seat)))
+        ids.zip(self.by_node.iter().map(|seat| self.shown(seat)))
     }
 
     /// Reasons of refused nodes, with how many nodes each.
@@ -167,7 +167,7 @@ impl Seats {
 
     /// Seats a node that passes its own filters.
     pub fn put(&mut self, node: NodeId, bucket: u32, score: i32) {
-        let Some(seat) = self.seats.get(node.index()).copied() else {
+        let Some(seat) = self.by_node.get(node.index()).copied() else {
             return;
         };
         if seat.bucket == bucket && seat.level == score {
@@ -194,7 +194,7 @@ impl Seats {
         };
         level.nodes.push(node);
         let place = u32::try_from(level.nodes.len() - 1).unwrap_or(u32::MAX);
-        if let Some(seat) = self.seats.get_mut(node.index()) {
+        if let Some(seat) = self.by_node.get_mut(node.index()) {
             seat.bucket = bucket;
             seat.level = score;
             seat.place = place;
@@ -203,7 +203,7 @@ impl Seats {
 
     /// Seats a node that one of its own filters refuses.
     pub fn refuse(&mut self, node: NodeId, out: Out) {
-        let Some(seat) = self.seats.get(node.index()).copied() else {
+        let Some(seat) = self.by_node.get(node.index()).copied() else {
             return;
         };
         if seat.bucket == NOWHERE && self.shown(&seat) == Standing::Out(out) {
@@ -221,7 +221,7 @@ impl Seats {
             }
             None => self.outs.push((out, 1)),
         }
-        if let Some(seat) = self.seats.get_mut(node.index()) {
+        if let Some(seat) = self.by_node.get_mut(node.index()) {
             seat.bucket = NOWHERE;
             seat.level = i32::try_from(number).unwrap_or(ABSENT);
         }
@@ -229,11 +229,11 @@ impl Seats {
 
     /// The node is gone.
     pub fn clear(&mut self, node: NodeId) {
-        let Some(seat) = self.seats.get(node.index()).copied() else {
+        let Some(seat) = self.by_node.get(node.index()).copied() else {
             return;
         };
         self.leave(seat);
-        if let Some(seat) = self.seats.get_mut(node.index()) {
+        if let Some(seat) = self.by_node.get_mut(node.index()) {
             seat.bucket = NOWHERE;
             seat.level = ABSENT;
         }
@@ -267,7 +267,7 @@ impl Seats {
         };
         level.nodes.swap_remove(seat.place as usize);
         if let Some(moved) = level.nodes.get(seat.place as usize)
-            && let Some(other) = self.seats.get_mut(moved.index())
+            && let Some(other) = self.by_node.get_mut(moved.index())
         {
             other.place = seat.place;
         }

@@ -1,5 +1,10 @@
 //! Single rules of the published reference, each in the smallest cluster that shows it.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rows are easier to read without references"
+)]
+
 use serde_json::{Value, json};
 
 use super::scene::{Scene, owned, refusals};

@@ -1,5 +1,10 @@
 //! A few objects written as JSON, and what the scheduler says about a pod among them.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rows are easier to read without references"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

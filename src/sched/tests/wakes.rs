@@ -1,5 +1,10 @@
 //! Which events wake which pods: one row a rule of upstream's hints.
 
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rows are easier to read without references"
+)]
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
