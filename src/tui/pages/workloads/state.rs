@@ -317,6 +317,7 @@ impl Page for WorkloadsPage {
             }
             Step::Send(to) => {
                 let editor = self.editor.take()?;
+                self.on_replicas = false;
                 Some(Self::send(&editor, to, context))
             }
         }
