@@ -15,10 +15,11 @@ mod delay;
 mod life;
 pub mod log;
 mod machine;
+pub mod order;
 mod outage;
-mod pod;
+pub mod pod;
 mod queue;
-mod status;
+pub mod status;
 #[cfg(test)]
 mod tests;
 pub mod trouble;

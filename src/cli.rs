@@ -20,6 +20,8 @@ mod apply;
 mod completions;
 mod console;
 mod fleet;
+mod image;
+mod node;
 mod plan;
 mod serve;
 mod snapshot;
@@ -56,6 +58,11 @@ enum Command {
     Plan(Box<Plan>),
     Snapshot(Snapshot),
     Completions(Completions),
+    Image(image::Image),
+    #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
+    Shim(node::Shim),
+    #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
+    Exec(node::Exec),
 }
 
 /// Open the console (also without a command).
@@ -135,6 +142,9 @@ struct Serve {
     /// Apply manifests before being ready
     #[arg(long, value_name = "FILE|DIR")]
     apply: Vec<PathBuf>,
+    /// Make this machine a node that runs pods as real containers (needs root)
+    #[arg(long)]
+    local_node: bool,
 }
 
 /// Send manifests to a cluster: custom resource definitions and namespaces first, then the rest.
@@ -366,6 +376,9 @@ pub fn run() -> ExitCode {
         Some(Command::Plan(command)) => plan::run(&command, given.unwrap_or(&matches)),
         Some(Command::Completions(command)) => completions::run(&command),
         Some(Command::Snapshot(command)) => snapshot::run(&command),
+        Some(Command::Image(command)) => image::run(command),
+        Some(Command::Shim(command)) => node::run_shim(&command),
+        Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         None => console::run(&arguments.console),
     };
     result.unwrap_or_else(|error| {

@@ -20,6 +20,7 @@ pub mod sched;
 pub mod store;
 pub mod topology;
 
+pub mod node;
 pub mod plane;
 pub mod rehearse;
 pub mod sim;

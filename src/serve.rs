@@ -9,6 +9,7 @@ pub mod journal;
 pub mod kubeconfig;
 #[cfg(unix)]
 pub mod local;
+pub mod nodes;
 
 mod compression;
 mod driver;

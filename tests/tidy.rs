@@ -67,6 +67,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "serve",
         &["plane", "apiserver", "store", "config", "k8s", "stdx"],
     ),
+    ("node", &["serve", "agent", "k8s", "stdx"]),
     ("connect", &["serve", "config", "k8s", "stdx"]),
     (
         "tui",
@@ -92,6 +93,7 @@ const CORES: &[&str] = &[
 /// Where `async`, `.await` and tokio may appear.
 const SHELLS: &[&str] = &[
     "serve",
+    "node",
     "connect",
     "tui/runtime",
     "cli",
@@ -408,6 +410,9 @@ const BANNED_CRATES: &[(&str, &str)] = &[
     ("spdy-mux", "GPL-3"),
 ];
 
+/// Crates that name no expression but carry the text, read by a person.
+const READ_LICENCES: &[(&str, &str)] = &[("rust-criu", "MIT")];
+
 #[test]
 fn dependencies_have_licences_we_may_ship() {
     let output = std::process::Command::new(env!("CARGO"))
@@ -441,6 +446,8 @@ fn dependencies_have_licences_we_may_ship() {
         if let Some((_, reason)) = BANNED_CRATES.iter().find(|(banned, _)| *banned == name) {
             findings.push(format!("{name}: {reason}"));
         }
+        let read = READ_LICENCES.iter().find(|(read, _)| *read == name);
+        let licence = read.map_or(licence, |(_, licence)| licence);
         if !may_ship(licence) {
             findings.push(format!("{package}: {licence}"));
         }

@@ -166,6 +166,8 @@ pub struct Running {
 pub struct Terminated {
     pub exit_code: i32,
     pub reason: Name,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,7 @@ use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
 use bayplan::serve::{Host, HostOptions, kubeconfig};
 
-use super::{apply, fleet};
+use super::{apply, fleet, node};
 use crate::telemetry;
 
 const MEMORY: &str = ":memory:";
@@ -37,8 +37,16 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         listen: Some(command.listen),
         seed: fleet::seed(command.fleet.as_deref())?,
     };
+    let (cluster, kept_in) = (options.cluster.clone(), options.folder.clone());
     let host = Host::open(options).await?;
+    let local = command
+        .local_node
+        .then(|| node::LocalNode::start(&host, &cluster, kept_in.as_deref()))
+        .transpose()?;
     let outcome = run_until_stopped(&host, command.write_kubeconfig, manifests, stop).await;
+    if let Some(local) = local {
+        local.stop().await;
+    }
     // What was acknowledged is on disk either way; stopping closes the store properly.
     let stopped = host.stop().await;
     // Why it stopped says more than that it did.

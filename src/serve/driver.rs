@@ -16,6 +16,7 @@ use crate::plane::{Published, World};
 use crate::stdx::clock;
 
 use super::journal::{Journal, JournalError};
+use super::nodes::Nodes;
 use super::pages::Pages;
 
 /// Writes that wait for their round; more senders wait in turn.
@@ -35,6 +36,7 @@ pub struct Driver {
     published: watch::Receiver<Arc<Published>>,
     pages: Pages,
     stopped: CancellationToken,
+    nodes: Nodes,
 }
 
 struct Pending {
@@ -57,6 +59,11 @@ pub enum DriverError {
 pub struct Stopped;
 
 impl Driver {
+    /// The kubelets of this process.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
     /// Starts the task. It ends when `stop` is cancelled, after answering what it has taken, or
     /// with an error; the World and the journal are dropped (and the store's lock freed) then.
     pub fn start(
@@ -71,6 +78,7 @@ impl Driver {
             published,
             pages: Pages::default(),
             stopped: stop.clone(),
+            nodes: Nodes::default(),
         };
         let pages = driver.pages.clone();
         let core = Box::new(Core { world, journal });

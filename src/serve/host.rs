@@ -23,6 +23,7 @@ use super::holder::{self, Holder};
 use super::journal::{Journal, JournalError, Restored};
 #[cfg(unix)]
 use super::local;
+use super::nodes::Nodes;
 use super::{files, identity, kubeconfig, listener};
 
 const STORE: &str = "store.redb";
@@ -200,6 +201,11 @@ impl Host {
     #[cfg(not(unix))]
     fn serve_local(&self) -> Result<(), HostError> {
         Ok(())
+    }
+
+    /// Where nodes of this process are made known.
+    pub fn nodes(&self) -> &Nodes {
+        self.driver.nodes()
     }
 
     /// Opens connections to the cluster inside this process.

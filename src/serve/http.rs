@@ -81,6 +81,9 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
     if request.verb == Verb::Watch && matches!(request.target, Target::Resource(_)) {
         return watch::start(driver, &request).map(Answer::Stream);
     }
+    if let Some(answer) = driver.nodes().answer(&published.snapshot.cluster, &request) {
+        return answer.map(Answer::Stream);
+    }
     if follow::is_asked(&request) {
         return Ok(follow::start(driver, &request).map_or_else(Answer::Whole, Answer::Stream));
     }

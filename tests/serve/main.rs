@@ -9,6 +9,8 @@
     reason = "a test that cannot go on has failed, and one that is skipped says why"
 )]
 
+#[cfg(target_os = "linux")]
+mod containers;
 mod contract;
 mod durability;
 mod kubectl;

@@ -16,7 +16,12 @@ pub struct Served {
 impl Served {
     /// Starts `bayplan serve` over `folder` without machines and waits until it is ready.
     pub fn start(folder: &Path, more: &[&str]) -> Self {
-        let mut child = command(folder, more).spawn().unwrap();
+        Self::spawn(folder, &mut command(folder, more))
+    }
+
+    /// The same with a command that was changed further.
+    pub fn spawn(folder: &Path, command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         stdout.read_line(&mut line).unwrap();

@@ -183,6 +183,7 @@ impl Visit<'_> {
         let end = Terminated {
             exit_code,
             reason,
+            message: String::new(),
             started_at: status.state.running_since(),
             finished_at: Some(whole_seconds(at)),
             container_id: status.container_id.clone(),

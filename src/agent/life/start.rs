@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::delay::{self, image_bytes};
+use super::super::order::back_off_after;
 use super::super::pod::{Container, ContainerStatus, State, Terminated};
 use super::{Action, Visit, go_duration, whole_seconds};
 use crate::k8s::Name;
@@ -30,8 +31,6 @@ pub enum Stage {
     Creating,
 }
 
-const BACK_OFF_FIRST: SignedDuration = SignedDuration::from_secs(10);
-const BACK_OFF_MOST: SignedDuration = SignedDuration::from_mins(5);
 /// A container that ran this long starts with a fresh back-off: twice the longest one.
 const BACK_OFF_FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
 /// An ended instance is shown as ended for a moment before it is restarted or held back.
@@ -60,6 +59,7 @@ impl Visit<'_> {
             return;
         }
         let begin = self
+            .pod
             .startable()
             .into_iter()
             .filter_map(|slot| Some((self.begin_at(slot)?, slot)))
@@ -74,54 +74,6 @@ impl Visit<'_> {
             .status
             .container(slot)
             .map_or("", |status| status.state.waiting_reason())
-    }
-
-    /// Containers that the worker may start now: init containers one after the other, then all.
-    fn startable(&self) -> Vec<usize> {
-        let spec = &self.pod.spec;
-        let mut slots = Vec::new();
-        for slot in 0..spec.slots() {
-            let (Some(container), Some(status)) =
-                (spec.container(slot), self.pod.status.container(slot))
-            else {
-                continue;
-            };
-            let is_down = !status.state.is_running();
-            if !spec.is_init(slot) {
-                if is_down && self.may_start(container, status) {
-                    slots.push(slot);
-                }
-                continue;
-            }
-            let is_done = if container.is_sidecar() {
-                // One that ran before is restarted beside the others and holds nobody back.
-                let ran_before = status.state.terminated.is_some()
-                    || status.state.waiting_reason() == "CrashLoopBackOff";
-                status.started || (is_down && ran_before)
-            } else {
-                let end = status.state.terminated.as_ref();
-                end.is_some_and(|end| end.exit_code == 0)
-            };
-            let is_finished_init = is_done && !container.is_sidecar();
-            if is_down && !is_finished_init && self.may_start(container, status) {
-                slots.push(slot);
-            }
-            if !is_done {
-                break;
-            }
-        }
-        slots
-    }
-
-    /// Whether the restart policy lets a container start (again).
-    pub(super) fn may_start(&self, container: &Container, status: &ContainerStatus) -> bool {
-        let Some(end) = &status.state.terminated else {
-            return true;
-        };
-        if container.is_sidecar() || self.pod.spec.restarts_always() {
-            return true;
-        }
-        self.pod.spec.restart_policy == "OnFailure" && end.exit_code != 0
     }
 
     fn begin_at(&self, slot: usize) -> Option<Timestamp> {
@@ -158,7 +110,7 @@ impl Visit<'_> {
             .is_some_and(|starting| starting.slot == slot);
         let holds = !is_init_done
             && !is_starting
-            && self.may_start(container, status)
+            && self.pod.may_start(container, status)
             && self.back_off(status) > AFTER_END;
         holds.then_some(finished + AFTER_END)
     }
@@ -361,17 +313,6 @@ fn back_off_start(status: &ContainerStatus) -> Option<Timestamp> {
         .finished_at
 }
 
-/// 0, 10 s, 20 s, … 5 min.
-fn back_off_after(times_in_row: u32) -> SignedDuration {
-    if times_in_row == 0 {
-        return SignedDuration::ZERO;
-    }
-    let factor = 1i32 << (times_in_row - 1).min(5);
-    BACK_OFF_FIRST
-        .checked_mul(factor)
-        .map_or(BACK_OFF_MOST, |wait| wait.min(BACK_OFF_MOST))
-}
-
 /// What containerd says of an image that the registry does not know.
 fn refusal(image: &str) -> String {
     let full = reference(image);
@@ -428,12 +369,6 @@ fn hex(stream: &mut Stream) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn back_off_doubles_from_ten_seconds_to_five_minutes() {
-        let seconds: Vec<i64> = (0..8).map(|n| back_off_after(n).as_secs()).collect();
-        assert_eq!(seconds, [0, 10, 20, 40, 80, 160, 300, 300]);
-    }
 
     #[test]
     fn references_are_completed_as_registries_do() {

@@ -118,18 +118,7 @@ impl Visit<'_> {
 
     /// Sidecars are stopped when the last container has ended for good.
     pub(super) fn stop_idle_sidecars(&mut self) {
-        let apps = &self.pod.status.container_statuses;
-        let is_over = !apps.is_empty()
-            && self
-                .pod
-                .spec
-                .containers
-                .iter()
-                .zip(apps)
-                .all(|(container, status)| {
-                    status.state.terminated.is_some() && !self.may_start(container, status)
-                });
-        if !is_over {
+        if !self.pod.is_over() {
             return;
         }
         let inits = self.pod.spec.init_containers.len();

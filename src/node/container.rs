@@ -1,0 +1,175 @@
+//! One container: its bundle, the process that keeps it, its log, and the way into it.
+//!
+//! ```text
+//! kubelet ── writes folder ──► shim (own process, own mount namespace) ── libcontainer ──► container
+//!    ▲                          │ overlay of the image's layers                              │
+//!    │ started, exit (files)    │ log writer  ◄──────────── stdout, stderr ──────────────────┘
+//!    └──────────────────────────┘ waits, then writes how it ended and is gone
+//! ```
+//!
+//! The shim outlives the kubelet: after a restart, or a kill, the files of [`Folder`] tell what runs
+//! and what ended meanwhile. All that the shim mounts is gone with its mount namespace.
+
+pub mod bundle;
+pub mod log;
+pub mod shim;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use jiff::Timestamp;
+use rustix::fs::{CWD, FileType, Mode};
+use rustix::process::{Pid, PidfdFlags, Signal};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The hidden command that this binary re-executes itself with, to be a shim.
+pub const SHIM_COMMAND: &str = "container-shim";
+/// The same for a command in a running container.
+pub const EXEC_COMMAND: &str = "container-exec";
+
+/// What the shim is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    /// Unique on this machine.
+    pub id: String,
+    /// Unpacked layers, the lowest first. The overlay's writable layer is in the container's folder.
+    pub layers: Vec<PathBuf>,
+    /// Where the log goes.
+    pub log: PathBuf,
+    /// Where the runtime keeps its own state.
+    pub state: PathBuf,
+    /// A file that the container can write, read when it has ended.
+    pub termination_log: Option<PathBuf>,
+}
+
+/// What the shim says when the container runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub shim: i32,
+    pub pid: i32,
+    /// The kernel's start time of `pid`: a number that is used again belongs to somebody else.
+    pub start_ticks: u64,
+    pub at: Timestamp,
+}
+
+/// How it ended, or why it never started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// As the kubelet counts: 128 and the signal for a killed one.
+    pub code: i32,
+    pub out_of_memory: bool,
+    pub at: Timestamp,
+    /// Why the container could not be made or its command not be run.
+    pub error: Option<String>,
+    /// What it wrote to its termination log.
+    pub message: String,
+}
+
+/// A container's folder: how the kubelet and the shim speak to each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A pipe whose other end the shim holds for as long as it lives.
+    pub fn alive(&self) -> PathBuf {
+        self.0.join("alive")
+    }
+
+    /// Writes what the shim needs: its order and the runtime's configuration.
+    pub fn write(&self, order: &Order, spec: &oci_spec::runtime::Spec) -> io::Result<()> {
+        for folder in ["rootfs", "upper", "work"] {
+            fs::create_dir_all(self.0.join(folder))?;
+        }
+        let _left_by_a_refusal = fs::remove_file(self.alive());
+        let (mode, kind) = (Mode::RUSR | Mode::WUSR, FileType::Fifo);
+        rustix::fs::mknodat(CWD, self.alive(), kind, mode, 0)?;
+        put(&self.0.join("config.json"), spec)?;
+        put(&self.0.join("order.json"), order)
+    }
+
+    pub fn order(&self) -> io::Result<Order> {
+        get(&self.0.join("order.json"))
+    }
+
+    /// Starts the shim; it goes on when this process ends.
+    pub fn spawn(&self) -> io::Result<()> {
+        let mut child = Command::new("/proc/self/exe")
+            .arg(SHIM_COMMAND)
+            .arg(&self.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(self.0.join("shim.log"))?)
+            .spawn()?;
+        // The shim leaves a child of its own behind and ends at once.
+        child.wait().map(drop)
+    }
+
+    pub fn started(&self) -> Option<Started> {
+        get(&self.0.join("started.json")).ok()
+    }
+
+    pub fn exit(&self) -> Option<Exit> {
+        get(&self.0.join("exit.json")).ok()
+    }
+
+    /// Sends a signal to the container's first process. One that is gone has had it.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Some(started) = self.started().filter(|_| self.exit().is_none()) else {
+            return Ok(());
+        };
+        let Some(pid) = Pid::from_raw(started.pid) else {
+            return Ok(());
+        };
+        let Ok(handle) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) else {
+            return Ok(());
+        };
+        if start_ticks(started.pid) != Some(started.start_ticks) {
+            return Ok(());
+        }
+        match rustix::process::pidfd_send_signal(&handle, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether its shim is alive. A shim that died without a word (killed, out of memory) leaves
+    /// neither an exit nor a process.
+    pub fn is_kept(&self) -> bool {
+        let pid = self.started().map_or(0, |started| started.shim);
+        pid > 0
+            && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
+                let path = self.0.as_os_str().as_encoded_bytes();
+                line.windows(path.len()).any(|part| part == path)
+            })
+    }
+}
+
+/// Writes whole or not at all.
+fn put(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let next = path.with_extension("new");
+    fs::write(&next, serde_json::to_vec(value)?)?;
+    fs::rename(next, path)
+}
+
+fn get<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
+}
+
+/// Field 22 of `/proc/PID/stat`: clock ticks from boot to the process' start.
+fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The command's name stands in parentheses and may hold anything.
+    let after = stat.rsplit_once(')')?.1;
+    after.split_ascii_whitespace().nth(19)?.parse().ok()
+}

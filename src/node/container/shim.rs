@@ -1,0 +1,243 @@
+//! The process that makes one container, keeps its log and waits for its end.
+//!
+//! It has one thread until the container runs: namespaces are entered by thread, and the runtime
+//! forks. It never speaks to the cluster; its whole world is the container's [`Folder`].
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::syscall::syscall::SyscallType;
+use nix::sched::{CloneFlags, unshare};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
+
+use super::log::Writer;
+use super::{Exit, Folder, Order, Started, put, start_ticks};
+use crate::stdx::clock;
+
+/// The kubelet reads no more of a termination message.
+const MESSAGE_BYTES_MAX: usize = 4096;
+
+/// Entry point of the hidden command, with `--keep`: keeps the container of this folder until it
+/// has ended.
+pub fn run(folder: &Path) -> ExitCode {
+    let folder = Folder::new(folder.to_path_buf());
+    // Held until how it ended is written: its end is what the kubelet waits for.
+    let _alive = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(folder.alive());
+    match keep(&folder) {
+        Ok(exit) => finish(&folder, &exit),
+        Err(error) => finish(&folder, &refusal(&error)),
+    }
+}
+
+/// A shim stands on its own: its parent ends at once, so that init adopts it.
+pub fn detach(folder: &Path) -> io::Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command
+        .arg(super::SHIM_COMMAND)
+        .arg("--keep")
+        .arg(folder)
+        .process_group(0);
+    command.spawn()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn finish(folder: &Folder, exit: &Exit) -> ExitCode {
+    match put(&folder.path().join("exit.json"), exit) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "how the container ended cannot be written");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What containerd says of a command that is not there is a start error with code 128.
+fn refusal(error: &anyhow::Error) -> Exit {
+    Exit {
+        code: 128,
+        out_of_memory: false,
+        at: clock::now(),
+        error: Some(format!("{error:#}")),
+        message: String::new(),
+    }
+}
+
+fn keep(folder: &Folder) -> anyhow::Result<Exit> {
+    let order = folder.order()?;
+    let _alive = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(folder.alive())?;
+    mount_image(folder.path(), &order)?;
+    let (from_output, output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (from_errors, errors) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let mut container = create(folder.path(), &order, output, errors)?;
+    let pid = container
+        .pid()
+        .map(nix::unistd::Pid::as_raw)
+        .ok_or_else(|| anyhow::anyhow!("the runtime made no process"))?;
+    if let Err(error) = container.start() {
+        let _gone_anyway = container.delete(true);
+        return Err(error.into());
+    }
+    let started = Started {
+        shim: getpid().as_raw_nonzero().get(),
+        pid,
+        start_ticks: start_ticks(pid).unwrap_or_default(),
+        at: clock::now(),
+    };
+    put(&folder.path().join("started.json"), &started)?;
+    let log = Writer::open(&order.log)?;
+    let writers = log.follow(from_output, from_errors);
+    let code = wait(pid)?;
+    let at = clock::now();
+    for writer in writers {
+        let _wrote_all = writer.join();
+    }
+    let exit = Exit {
+        code,
+        out_of_memory: ran_out_of_memory(&order.id),
+        at,
+        error: None,
+        message: message(order.termination_log.as_deref()),
+    };
+    container.delete(true)?;
+    Ok(exit)
+}
+
+/// The image's layers and a writable one on top, seen by this process and its container alone.
+fn mount_image(folder: &Path, order: &Order) -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
+    // The kernel takes one page of options: layers are named relative to their folder.
+    let base = order.layers.first().and_then(|layer| layer.parent());
+    if let Some(base) = base {
+        std::env::set_current_dir(base)?;
+    }
+    let mut lower: Vec<PathBuf> = order
+        .layers
+        .iter()
+        .filter_map(|layer| layer.file_name().map(PathBuf::from))
+        .collect();
+    lower.reverse();
+    let lower: Vec<String> = lower
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        lower.join(":"),
+        folder.join("upper").display(),
+        folder.join("work").display()
+    );
+    let options = std::ffi::CString::new(options)?;
+    mount(
+        "overlay",
+        folder.join("rootfs"),
+        "overlay",
+        MountFlags::empty(),
+        options.as_c_str(),
+    )?;
+    std::env::set_current_dir("/")?;
+    Ok(())
+}
+
+fn create(
+    folder: &Path,
+    order: &Order,
+    output: OwnedFd,
+    errors: OwnedFd,
+) -> anyhow::Result<Container> {
+    fs::create_dir_all(&order.state)?;
+    let builder = ContainerBuilder::new(order.id.clone(), SyscallType::default())
+        .with_root_path(order.state.clone())?
+        .with_stdout(output)
+        .with_stderr(errors)
+        .validate_id()?
+        .as_init(folder)
+        .with_systemd(false)
+        .with_detach(false);
+    Ok(builder.build()?)
+}
+
+/// Waits for the container's first process, which is a child of this one.
+fn wait(pid: i32) -> io::Result<i32> {
+    loop {
+        match waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            Ok(Some((_, status))) => return Ok(code_of(status)),
+            Ok(None) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn code_of(status: WaitStatus) -> i32 {
+    let killed = status.terminating_signal().map(|signal| 128 + signal);
+    status.exit_status().or(killed).unwrap_or(255)
+}
+
+/// Whether the kernel killed something of this container for memory, on v1 and v2 machines.
+fn ran_out_of_memory(id: &str) -> bool {
+    let counts = [
+        format!(
+            "/sys/fs/cgroup/memory/{}/memory.oom_control",
+            super::bundle::cgroup(id)
+        ),
+        format!("/sys/fs/cgroup/{}/memory.events", super::bundle::cgroup(id)),
+    ];
+    counts.iter().any(|path| {
+        fs::read_to_string(path).is_ok_and(|text| {
+            text.lines()
+                .filter_map(|line| line.strip_prefix("oom_kill "))
+                .any(|count| count.trim() != "0")
+        })
+    })
+}
+
+fn message(path: Option<&Path>) -> String {
+    let bytes = path
+        .and_then(|path| fs::read(path).ok())
+        .unwrap_or_default();
+    let end = bytes.len().saturating_sub(MESSAGE_BYTES_MAX);
+    String::from_utf8_lossy(bytes.get(end..).unwrap_or_default()).into_owned()
+}
+
+/// Runs a command in a running container with this process' own standard streams; ends with its
+/// exit code. Entry point of the other hidden command.
+pub fn exec(folder: &Path, command: &[String]) -> ExitCode {
+    match run_in(folder, command) {
+        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(255)),
+        Err(error) => {
+            let told = writeln!(io::stderr(), "{error:#}");
+            drop(told);
+            ExitCode::from(126)
+        }
+    }
+}
+
+fn run_in(folder: &Path, command: &[String]) -> anyhow::Result<i32> {
+    let order = Folder::new(folder.to_path_buf()).order()?;
+    let pid = ContainerBuilder::new(order.id, SyscallType::default())
+        .with_root_path(order.state)?
+        .with_stdin(rustix::io::dup(rustix::stdio::stdin())?)
+        .with_stdout(rustix::io::dup(rustix::stdio::stdout())?)
+        .with_stderr(rustix::io::dup(rustix::stdio::stderr())?)
+        .as_tenant()
+        .with_container_args(command.to_vec())
+        .with_detach(false)
+        .build()?;
+    Ok(wait(pid.as_raw())?)
+}

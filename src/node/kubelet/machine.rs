@@ -1,0 +1,135 @@
+//! What this machine has, as its Node says it.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::k8s::lab::RUNTIME_LABEL;
+
+const PODS_MAX: u32 = 110;
+/// Kept for the machine itself.
+const MEMORY_RESERVED: u64 = 256 << 20;
+const VERSION: &str = "v1.36.2";
+
+/// Ranges of pod addresses for local nodes, apart from those of simulated ones.
+pub fn ranges() -> impl Iterator<Item = String> {
+    (0..=255).map(|third| format!("10.88.{third}.0/24"))
+}
+
+/// The node as it is registered.
+pub fn node(name: &str, range: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "labels": {
+                RUNTIME_LABEL: "container",
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": architecture(),
+                "topology.kubernetes.io/region": "local",
+                "topology.kubernetes.io/zone": "local",
+            },
+        },
+        "spec": {"podCIDR": range, "podCIDRs": [range]},
+    })
+}
+
+/// The status, as a patch of what the kubelet owns.
+pub fn status(name: &str, address: IpAddr, now: Timestamp) -> Value {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let memory = memory_bytes();
+    let condition = |kind: &str, state: &str, reason: &str, message: &str| {
+        json!({
+            "type": kind, "status": state, "reason": reason, "message": message,
+            "lastHeartbeatTime": format!("{now:.0}"),
+        })
+    };
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let resources = |memory: u64| {
+        json!({
+            "cpu": processors.to_string(),
+            "memory": format!("{}Ki", memory >> 10),
+            "pods": PODS_MAX.to_string(),
+            "ephemeral-storage": format!("{}Ki", disk_bytes() >> 10),
+        })
+    };
+    json!({"status": {
+        "capacity": resources(memory),
+        "allocatable": resources(memory.saturating_sub(MEMORY_RESERVED)),
+        "addresses": [
+            {"type": "InternalIP", "address": address.to_string()},
+            {"type": "Hostname", "address": name},
+        ],
+        "conditions": [
+            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+            condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+            condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+        ],
+        "nodeInfo": {
+            "architecture": architecture(),
+            "operatingSystem": "linux",
+            "kernelVersion": kernel.trim(),
+            "osImage": os_name(),
+            "containerRuntimeVersion": "libcontainer://0.7",
+            "kubeletVersion": VERSION,
+            "kubeProxyVersion": VERSION,
+            "bootID": fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim(),
+            "machineID": fs::read_to_string("/etc/machine-id").unwrap_or_default().trim(),
+            "systemUUID": "",
+        },
+    }})
+}
+
+pub fn lease(name: &str, now: Timestamp) -> Value {
+    json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": name, "namespace": "kube-node-lease"},
+        "spec": {
+            "holderIdentity": name,
+            "leaseDurationSeconds": 40,
+            "renewTime": format!("{now:.6}"),
+        },
+    })
+}
+
+fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
+
+fn memory_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kib = line.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) << 10
+}
+
+fn disk_bytes() -> u64 {
+    rustix::fs::statvfs("/").map_or(0, |found| found.f_blocks * found.f_frsize)
+}
+
+fn os_name() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("Linux").trim_matches('"').to_owned()
+}
+
+/// The address that this machine would be reached at; nothing is sent.
+pub fn address() -> IpAddr {
+    let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}

@@ -1,0 +1,124 @@
+//! The logs of this node's containers, read from disk, for whoever asks its kubelet.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::{self, BoxStream, StreamExt};
+
+use super::container::Folder;
+use super::container::log::{Query, Reader};
+use crate::agent::pod::Pod;
+use crate::k8s::Object;
+use crate::serve::nodes::{Kubelet, LogQuery};
+
+/// How soon a followed log shows what was written.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Reads the logs below a node's folder.
+#[derive(Clone, Debug)]
+pub struct Logs {
+    run: PathBuf,
+}
+
+impl Logs {
+    pub fn new(run: &Path) -> Self {
+        Self {
+            run: run.to_path_buf(),
+        }
+    }
+}
+
+impl Kubelet for Logs {
+    fn log(&self, pod: &Object, query: &LogQuery) -> Result<BoxStream<'static, Bytes>, String> {
+        let name = pod.key.name.to_string();
+        let parsed: Pod = pod
+            .typed()
+            .map_err(|error| format!("pod \"{name}\": {error}"))?;
+        let first = parsed.spec.containers.first().map(|it| it.name.to_string());
+        let container = match query.container.as_str() {
+            "" => first.unwrap_or_default(),
+            named => named.to_owned(),
+        };
+        let is_one = (0..parsed.spec.slots()).any(|slot| {
+            parsed
+                .spec
+                .container(slot)
+                .is_some_and(|it| it.name == container)
+        });
+        if !is_one {
+            return Err(format!("container {container} is not valid for pod {name}"));
+        }
+        let folder = self.run.join("pods").join(pod.uid.0.as_str());
+        let waiting = || {
+            format!(
+                "container \"{container}\" in pod \"{name}\" is waiting to start: ContainerCreating"
+            )
+        };
+        let last = last_attempt(&folder.join("logs").join(&container)).ok_or_else(waiting)?;
+        let attempt = if query.previous {
+            last.checked_sub(1).ok_or_else(|| {
+                format!("previous terminated container \"{container}\" in pod \"{name}\" not found")
+            })?
+        } else {
+            last
+        };
+        let path = folder
+            .join("logs")
+            .join(&container)
+            .join(format!("{attempt}.log"));
+        let wanted = Query {
+            tail: query.tail,
+            since: query.since,
+            timestamps: query.timestamps,
+        };
+        let reader = Reader::open(&path, wanted).map_err(|error| error.to_string())?;
+        let shim = Folder::new(
+            folder
+                .join("containers")
+                .join(format!("{container}-{attempt}")),
+        );
+        Ok(read(reader, shim, query.follow))
+    }
+}
+
+fn last_attempt(logs: &Path) -> Option<u32> {
+    let entries = std::fs::read_dir(logs).ok()?.flatten();
+    entries
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_suffix(".log")?
+                .parse()
+                .ok()
+        })
+        .max()
+}
+
+/// What there is; then what comes, until the container has ended and all was read.
+fn read(reader: Reader, shim: Folder, follow: bool) -> BoxStream<'static, Bytes> {
+    let state = (reader, shim, true);
+    let chunks = stream::unfold(state, move |(mut reader, shim, is_first)| async move {
+        if is_first {
+            let bytes = reader.backlog().ok()?;
+            return Some((Bytes::from(bytes), (reader, shim, false)));
+        }
+        if !follow {
+            return None;
+        }
+        loop {
+            // Asked before reading: what is written before the end is read after it.
+            let is_over = shim.exit().is_some() || !shim.path().exists();
+            let news = reader.news().ok()?;
+            if !news.is_empty() {
+                return Some((Bytes::from(news), (reader, shim, false)));
+            }
+            if is_over {
+                return None;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    chunks.boxed()
+}

@@ -1,0 +1,470 @@
+//! The life of one pod on this machine: a task that brings what runs to what is asked for.
+//!
+//! Level-triggered: each round looks at the pod's object and at what runs, takes the next steps
+//! (sandbox, volumes, containers in the kubelet's order), tells the API server what is new, and
+//! waits for a change of either. Which container is next and how long one waits are the rules of
+//! [`crate::agent::order`]; phase and conditions those of [`crate::agent::status`].
+
+pub mod environment;
+mod instance;
+pub mod probe;
+mod stop;
+pub mod volume;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Pod as PodObject;
+use tokio::sync::{mpsc, watch};
+
+use super::container::bundle;
+use super::kubelet::Shared;
+use crate::agent::order::back_off_after;
+use crate::agent::pod::{Address, ContainerStatus, Pod, Running, State, Terminated, Waiting};
+use crate::agent::status;
+use crate::stdx::clock;
+use instance::{Instance, Stage};
+use probe::Verdict;
+
+/// Without news a pod is looked at this often: files say what a lost event did not.
+const LOOK: Duration = Duration::from_secs(5);
+/// A problem that is not the container's (a volume, the network) is tried again after this long.
+const RETRY: SignedDuration = SignedDuration::from_secs(2);
+/// A container that ran this long starts with a fresh back-off: twice the longest one.
+const BACK_OFF_FORGOTTEN: SignedDuration = SignedDuration::from_mins(10);
+
+/// What happens to a pod's containers meanwhile.
+#[derive(Debug)]
+pub enum News {
+    /// A container's files changed.
+    Container,
+    Probe {
+        container: String,
+        attempt: u32,
+        verdict: Verdict,
+    },
+}
+
+/// One pod's task.
+pub struct Worker {
+    shared: Arc<Shared>,
+    uid: String,
+    wanted: watch::Receiver<Arc<PodObject>>,
+    news: mpsc::UnboundedReceiver<News>,
+    tell: mpsc::UnboundedSender<News>,
+    /// By container name.
+    instances: BTreeMap<String, Instance>,
+    address: Option<IpAddr>,
+    mounts: Option<volume::Volumes>,
+    started_at: Timestamp,
+    not_before: Timestamp,
+    sent: Option<serde_json::Value>,
+}
+
+/// A refusal that concerns the whole pod, as the kubelet words it.
+#[derive(Debug)]
+pub struct Trouble {
+    pub reason: &'static str,
+    pub message: String,
+}
+
+impl Worker {
+    pub fn new(shared: Arc<Shared>, uid: String, wanted: watch::Receiver<Arc<PodObject>>) -> Self {
+        let (tell, news) = mpsc::unbounded_channel();
+        Self {
+            shared,
+            uid,
+            wanted,
+            news,
+            tell,
+            instances: BTreeMap::new(),
+            address: None,
+            mounts: None,
+            started_at: clock::now(),
+            not_before: Timestamp::MIN,
+            sent: None,
+        }
+    }
+
+    /// Runs until the pod is gone.
+    pub async fn run(mut self) {
+        self.adopt();
+        loop {
+            let object = Arc::clone(&self.wanted.borrow_and_update());
+            if object.metadata.deletion_timestamp.is_some() {
+                self.stop(&object).await;
+                return;
+            }
+            let wait = self.round(&object).await;
+            tokio::select! {
+                biased;
+                changed = self.wanted.changed() => if changed.is_err() {
+                    // Deleted without a word: nobody waits for it any more.
+                    self.stop(&object).await;
+                    return;
+                },
+                Some(news) = self.news.recv() => self.hear(news),
+                () = tokio::time::sleep(wait) => {}
+            }
+            while let Ok(news) = self.news.try_recv() {
+                self.hear(news);
+            }
+        }
+    }
+
+    /// Ends what an earlier life left of a pod that is gone.
+    pub async fn run_down(mut self) {
+        self.adopt();
+        let object = Arc::clone(&self.wanted.borrow());
+        self.stop_instances().await;
+        self.forget(&object).await;
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.shared.pod_folder(&self.uid)
+    }
+
+    /// Finds again what an earlier life of this program left running.
+    fn adopt(&mut self) {
+        let folder = self.folder();
+        self.address = fs::read_to_string(folder.join("address"))
+            .ok()
+            .and_then(|text| text.parse().ok());
+        for instance in instance::find(&folder) {
+            instance.watch(self.tell.clone());
+            self.instances.insert(instance.name.clone(), instance);
+        }
+    }
+
+    fn hear(&mut self, news: News) {
+        let News::Probe {
+            container,
+            attempt,
+            verdict,
+        } = news
+        else {
+            return;
+        };
+        let Some(instance) = self.instances.get_mut(&container) else {
+            return;
+        };
+        if instance.attempt == attempt {
+            instance.take(verdict);
+        }
+    }
+
+    /// One look; says how long to wait for the next without news.
+    async fn round(&mut self, object: &PodObject) -> Duration {
+        for instance in self.instances.values_mut() {
+            instance.look();
+        }
+        let Some(mut pod) = self.read(object) else {
+            return LOOK;
+        };
+        if pod.status.is_finished() {
+            return LOOK;
+        }
+        let now = clock::now();
+        let mut wait = LOOK;
+        if now >= self.not_before {
+            match self.advance(object, &mut pod, now).await {
+                Ok(next) => wait = next,
+                Err(trouble) => {
+                    self.shared
+                        .warn(object, None, trouble.reason, &trouble.message)
+                        .await;
+                    self.not_before = now + RETRY;
+                }
+            }
+        } else {
+            wait = until(self.not_before, now);
+        }
+        self.kill_unhealthy(object).await;
+        if let Some(mut pod) = self.read(object) {
+            if pod.is_over() {
+                self.stop_sidecars(object).await;
+                pod = self.read(object).unwrap_or(pod);
+            }
+            self.report(object, pod).await;
+        }
+        wait
+    }
+
+    /// Takes the next steps towards what is asked for.
+    async fn advance(
+        &mut self,
+        object: &PodObject,
+        pod: &mut Pod,
+        now: Timestamp,
+    ) -> Result<Duration, Trouble> {
+        self.make_sandbox(object).await?;
+        if self.mounts.is_none() {
+            let volumes = volume::Volumes::prepare(&self.shared, object, &self.folder()).await;
+            self.mounts = Some(volumes.map_err(|message| Trouble {
+                reason: "FailedMount",
+                message,
+            })?);
+        }
+        let mut wait = LOOK;
+        for slot in pod.startable() {
+            let Some(name) = pod.spec.container(slot).map(|it| it.name.to_string()) else {
+                continue;
+            };
+            let at = self
+                .instances
+                .get(&name)
+                .map_or(now, |it| it.may_start_at(now));
+            if at > now {
+                wait = wait.min(until(at, now));
+                if let Some(instance) = self.instances.get_mut(&name) {
+                    instance.hold_back();
+                }
+                continue;
+            }
+            self.start(object, &name).await;
+            // A sidecar must be started before the next init container may.
+            wait = wait.min(Duration::from_millis(20));
+        }
+        Ok(wait)
+    }
+
+    /// The pod's network and the files that every container sees.
+    async fn make_sandbox(&mut self, object: &PodObject) -> Result<(), Trouble> {
+        let spec = object.spec.clone().unwrap_or_default();
+        let refused = |message: String| Trouble {
+            reason: "FailedCreatePodSandBox",
+            message: format!("Failed to create pod sandbox: {message}"),
+        };
+        if self.address.is_some() {
+            return Ok(());
+        }
+        let folder = self.folder();
+        fs::create_dir_all(&folder).map_err(|error| refused(error.to_string()))?;
+        let address = if spec.host_network == Some(true) {
+            self.shared.address()
+        } else {
+            self.shared
+                .attach(&self.uid)
+                .await
+                .map_err(|error| refused(error.to_string()))?
+        };
+        volume::write_sandbox_files(&self.shared, object, address, &folder)
+            .map_err(|error| refused(error.to_string()))?;
+        fs::write(folder.join("address"), address.to_string())
+            .map_err(|error| refused(error.to_string()))?;
+        self.address = Some(address);
+        Ok(())
+    }
+
+    async fn start(&mut self, object: &PodObject, name: &str) {
+        let attempt = self.instances.get(name).map_or(0, Instance::next_attempt);
+        let before = self.instances.remove(name);
+        let mut instance = Instance::new(name, attempt, before.as_ref(), &self.folder());
+        if let Err(trouble) = self.prepare(object, &mut instance).await {
+            let severity = trouble.reason;
+            self.shared
+                .warn(object, Some(name), "Failed", &trouble.message)
+                .await;
+            instance.refuse(severity, trouble.message, before.as_ref());
+        }
+        self.instances.insert(name.to_owned(), instance);
+    }
+
+    async fn prepare(&self, object: &PodObject, instance: &mut Instance) -> Result<(), Trouble> {
+        let container = instance::container(object, &instance.name).ok_or_else(|| Trouble {
+            reason: "CreateContainerConfigError",
+            message: format!("the pod has no container \"{}\"", instance.name),
+        })?;
+        let image = self.shared.image(object, container).await?;
+        instance.image = Some(image.clone());
+        let environment = environment::of(&self.shared, object, container, &image, self.address)
+            .await
+            .map_err(|message| Trouble {
+                reason: "CreateContainerConfigError",
+                message: format!("Error: {message}"),
+            })?;
+        let volumes = self.mounts.as_ref().ok_or_else(|| Trouble {
+            reason: "CreateContainerConfigError",
+            message: "Error: volumes are not there yet".to_owned(),
+        })?;
+        let (mounts, termination_log) = volumes
+            .mounts(container, &instance.folder_path())
+            .map_err(|message| Trouble {
+                reason: "CreateContainerConfigError",
+                message: format!("Error: {message}"),
+            })?;
+        let spec = object.spec.as_ref();
+        let security = spec.and_then(|spec| spec.security_context.as_ref());
+        let network = (spec.and_then(|spec| spec.host_network) != Some(true))
+            .then(|| self.shared.namespace(&self.uid));
+        let id = instance.id(&self.uid);
+        let groups = security.map(|it| {
+            let asked = it.supplemental_groups.clone().unwrap_or_default();
+            asked.into_iter().chain(it.fs_group).collect::<Vec<i64>>()
+        });
+        let runtime = bundle::spec(&bundle::Parts {
+            id: &id,
+            container,
+            image: &image.configuration,
+            rootfs: &instance.folder_path().join("rootfs"),
+            environment: &environment,
+            mounts: &mounts,
+            hostname: &volume::hostname(object),
+            network: network.as_deref(),
+            user: security.and_then(|it| it.run_as_user),
+            group: security.and_then(|it| it.run_as_group),
+            groups: groups.as_deref().unwrap_or_default(),
+        })
+        .map_err(|error| Trouble {
+            reason: "CreateContainerConfigError",
+            message: format!("Error: {error}"),
+        })?;
+        self.shared
+            .note(object, &instance.name, "Created", "Container created")
+            .await;
+        let log = instance.log(&self.folder());
+        instance
+            .spawn(
+                &runtime,
+                id,
+                &image,
+                log,
+                self.shared.state_folder(),
+                termination_log,
+            )
+            .await
+            .map_err(|error| Trouble {
+                reason: "RunContainerError",
+                message: format!("Error: {error}"),
+            })?;
+        instance.watch(self.tell.clone());
+        self.shared
+            .note(object, &instance.name, "Started", "Container started")
+            .await;
+        if let Some(address) = self.address {
+            let probes = probe::Probes::of(container, address);
+            instance.probe(probes, Arc::clone(&self.shared), self.tell.clone());
+        }
+        Ok(())
+    }
+
+    /// The pod as the agent's rules read it, with the statuses of what really runs.
+    fn read(&self, object: &PodObject) -> Option<Pod> {
+        let mut pod: Pod = serde_json::from_value(serde_json::to_value(object).ok()?).ok()?;
+        pod.align_statuses();
+        pod.status.start_time.get_or_insert(self.started_at);
+        for slot in 0..pod.spec.slots() {
+            let is_regular_init = pod.spec.is_init(slot)
+                && pod.spec.container(slot).is_some_and(|it| !it.is_sidecar());
+            let Some(status) = pod.status.container_mut(slot) else {
+                continue;
+            };
+            if let Some(instance) = self.instances.get(status.name.as_str()) {
+                show(instance, status, is_regular_init);
+            }
+        }
+        Some(pod)
+    }
+
+    /// Writes the status where it is new.
+    async fn report(&mut self, object: &PodObject, mut pod: Pod) {
+        let now = clock::now();
+        let host: IpAddr = self.shared.address();
+        pod.status.host_ip = host.to_string().into();
+        pod.status.host_ips = vec![Address {
+            ip: pod.status.host_ip.clone(),
+        }];
+        if let Some(address) = self.address {
+            pod.status.pod_ip = address.to_string().into();
+            pod.status.pod_ips = vec![Address {
+                ip: pod.status.pod_ip.clone(),
+            }];
+            let sandbox = status::plain("PodReadyToStartContainers", true);
+            status::put(&mut pod.status.conditions, sandbox, now);
+        }
+        status::settle(&mut pod, object.metadata.deletion_timestamp.is_some(), now);
+        let Ok(next) = serde_json::to_value(&pod.status) else {
+            return;
+        };
+        if self.sent.as_ref() == Some(&next) {
+            return;
+        }
+        if self.shared.patch_status(object, &next).await {
+            self.sent = Some(next);
+        }
+    }
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+/// What an instance makes of its container's status.
+fn show(instance: &Instance, to: &mut ContainerStatus, is_regular_init: bool) {
+    to.restart_count = instance.attempt;
+    if let Some(image) = &instance.image {
+        to.image = image.name.to_string().into();
+        to.image_id = format!("{}@{}", image.name.repository(), image.digest);
+    }
+    to.last_state = instance
+        .last
+        .clone()
+        .map_or_else(State::default, State::terminated);
+    to.started = false;
+    to.ready = false;
+    match &instance.stage {
+        Stage::Creating => to.state = State::waiting("ContainerCreating", String::new()),
+        Stage::Refused {
+            reason, message, ..
+        } => {
+            to.state = State {
+                waiting: Some(Waiting {
+                    reason: (*reason).into(),
+                    message: message.clone(),
+                }),
+                ..State::default()
+            };
+        }
+        Stage::Running(started) => {
+            to.container_id = instance.container_id();
+            to.state = State {
+                running: Some(Running {
+                    started_at: whole(started.at),
+                }),
+                ..State::default()
+            };
+            to.started = instance.has_started;
+            to.ready = instance.has_started && instance.is_ready && !is_regular_init;
+        }
+        Stage::Ended(end) => {
+            to.container_id = instance.container_id();
+            to.state = State::terminated(end.clone());
+            to.ready = is_regular_init && end.exit_code == 0;
+        }
+        Stage::BackingOff { wait, .. } => {
+            let message = format!(
+                "back-off {}s restarting failed container={}",
+                wait.as_secs(),
+                instance.name
+            );
+            to.state = State::waiting("CrashLoopBackOff", message);
+        }
+    }
+}
+
+fn whole(at: Timestamp) -> Option<Timestamp> {
+    Timestamp::from_second(at.as_second()).ok()
+}
+
+/// The back-off after an instance that ended, given how many did in a row.
+fn back_off(in_row: u32, end: &Terminated) -> (u32, SignedDuration) {
+    let ran = end.finished_at.zip(end.started_at);
+    let ran_long = ran.is_some_and(|(to, from)| to.duration_since(from) >= BACK_OFF_FORGOTTEN);
+    let in_row = if ran_long { 0 } else { in_row };
+    (in_row, back_off_after(in_row))
+}

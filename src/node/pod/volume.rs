@@ -1,0 +1,269 @@
+//! A pod's volumes as folders of this machine, and the files that every container is given.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use k8s_openapi::api::core::v1::{
+    Container, KeyToPath, Pod as PodObject, Volume, VolumeProjection,
+};
+
+use super::environment::field_of;
+use crate::node::container::bundle::Mount;
+use crate::node::kubelet::Shared;
+
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// Volumes that are there: name to folder or file.
+#[derive(Clone, Debug, Default)]
+pub struct Volumes {
+    folders: BTreeMap<String, PathBuf>,
+    sandbox: PathBuf,
+}
+
+impl Volumes {
+    /// Makes all volumes of a pod, or says in words what is missing.
+    pub async fn prepare(shared: &Shared, pod: &PodObject, folder: &Path) -> Result<Self, String> {
+        let mut folders = BTreeMap::new();
+        let spec = pod.spec.clone().unwrap_or_default();
+        for volume in spec.volumes.iter().flatten() {
+            let path = folder.join("volumes").join(&volume.name);
+            let made = make(shared, pod, volume, &path).await;
+            let path = made.map_err(|why| {
+                format!(
+                    "MountVolume.SetUp failed for volume \"{}\" : {why}",
+                    volume.name
+                )
+            })?;
+            folders.insert(volume.name.clone(), path);
+        }
+        Ok(Self {
+            folders,
+            sandbox: folder.to_path_buf(),
+        })
+    }
+
+    /// What one container sees, and its termination log on this side.
+    pub fn mounts(
+        &self,
+        container: &Container,
+        own: &Path,
+    ) -> Result<(Vec<Mount>, Option<PathBuf>), String> {
+        let mut all = Vec::new();
+        for file in ["hosts", "resolv.conf", "hostname"] {
+            all.push(Mount {
+                source: self.sandbox.join(file),
+                target: format!("/etc/{file}"),
+                read_only: false,
+            });
+        }
+        for mount in container.volume_mounts.iter().flatten() {
+            let source = self
+                .folders
+                .get(&mount.name)
+                .ok_or_else(|| format!("volume \"{}\" is not one of the pod's", mount.name))?;
+            let source = match mount.sub_path.as_deref().filter(|path| !path.is_empty()) {
+                Some(path) => below(source, path).map_err(|error| error.to_string())?,
+                None => source.clone(),
+            };
+            all.push(Mount {
+                source,
+                target: mount.mount_path.clone(),
+                read_only: mount.read_only == Some(true),
+            });
+        }
+        let log = own.join("termination-log");
+        let made = fs::create_dir_all(own).and_then(|()| fs::write(&log, ""));
+        made.map_err(|error| error.to_string())?;
+        all.push(Mount {
+            source: log.clone(),
+            target: container
+                .termination_message_path
+                .clone()
+                .unwrap_or_else(|| TERMINATION_LOG.to_owned()),
+            read_only: false,
+        });
+        Ok((all, Some(log)))
+    }
+}
+
+async fn make(
+    shared: &Shared,
+    pod: &PodObject,
+    volume: &Volume,
+    path: &Path,
+) -> Result<PathBuf, String> {
+    let text = |error: io::Error| error.to_string();
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    if let Some(host) = &volume.host_path {
+        let source = PathBuf::from(&host.path);
+        if matches!(host.type_.as_deref(), Some("DirectoryOrCreate")) {
+            fs::create_dir_all(&source).map_err(text)?;
+        }
+        if !source.exists() {
+            return Err(format!(
+                "hostPath type check failed: {} is not there",
+                host.path
+            ));
+        }
+        return Ok(source);
+    }
+    fs::create_dir_all(path).map_err(text)?;
+    if volume.empty_dir.is_some() {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o777)).map_err(text)?;
+    } else if let Some(map) = &volume.config_map {
+        let files = shared
+            .config_map(namespace, &map.name, map.optional)
+            .await?;
+        write(path, &select(files, map.items.as_deref())?).map_err(text)?;
+    } else if let Some(secret) = &volume.secret {
+        let name = secret.secret_name.as_deref().unwrap_or_default();
+        let files = shared.secret(namespace, name, secret.optional).await?;
+        write(path, &select(files, secret.items.as_deref())?).map_err(text)?;
+    } else if let Some(projected) = &volume.projected {
+        for source in projected.sources.iter().flatten() {
+            let files = project(shared, pod, namespace, source).await?;
+            write(path, &files).map_err(text)?;
+        }
+    } else if let Some(downward) = &volume.downward_api {
+        for item in downward.items.iter().flatten() {
+            let field = item
+                .field_ref
+                .as_ref()
+                .map(|it| it.field_path.as_str())
+                .unwrap_or_default();
+            let value = field_of(shared, pod, field, None)
+                .ok_or_else(|| format!("unsupported fieldPath: {field}"))?;
+            write(
+                path,
+                &BTreeMap::from([(item.path.clone(), value.into_bytes())]),
+            )
+            .map_err(text)?;
+        }
+    } else {
+        return Err("volumes of its type are not supported on this node".to_owned());
+    }
+    Ok(path.to_path_buf())
+}
+
+async fn project(
+    shared: &Shared,
+    pod: &PodObject,
+    namespace: &str,
+    source: &VolumeProjection,
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    if let Some(map) = &source.config_map {
+        let files = shared
+            .config_map(namespace, &map.name, map.optional)
+            .await?;
+        return select(files, map.items.as_deref());
+    }
+    if let Some(secret) = &source.secret {
+        let files = shared
+            .secret(namespace, &secret.name, secret.optional)
+            .await?;
+        return select(files, secret.items.as_deref());
+    }
+    if let Some(downward) = &source.downward_api {
+        let mut files = BTreeMap::new();
+        for item in downward.items.iter().flatten() {
+            let field = item
+                .field_ref
+                .as_ref()
+                .map(|it| it.field_path.as_str())
+                .unwrap_or_default();
+            let value = field_of(shared, pod, field, None)
+                .ok_or_else(|| format!("unsupported fieldPath: {field}"))?;
+            files.insert(item.path.clone(), value.into_bytes());
+        }
+        return Ok(files);
+    }
+    if let Some(token) = &source.service_account_token {
+        let value = shared
+            .token(pod, token.audience.as_deref(), token.expiration_seconds)
+            .await?;
+        return Ok(BTreeMap::from([(token.path.clone(), value.into_bytes())]));
+    }
+    Err("a projected source of its kind is not supported on this node".to_owned())
+}
+
+/// All keys as files, or those that are named at their paths.
+fn select(
+    files: BTreeMap<String, Vec<u8>>,
+    items: Option<&[KeyToPath]>,
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let Some(items) = items.filter(|items| !items.is_empty()) else {
+        return Ok(files);
+    };
+    let named = items.iter().map(|item| {
+        let bytes = files.get(&item.key).cloned();
+        let bytes =
+            bytes.ok_or_else(|| format!("references non-existent config key: {}", item.key))?;
+        Ok((item.path.clone(), bytes))
+    });
+    named.collect()
+}
+
+fn write(folder: &Path, files: &BTreeMap<String, Vec<u8>>) -> io::Result<()> {
+    for (path, bytes) in files {
+        let path = below(folder, path)?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::write(&path, bytes)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+    }
+    Ok(())
+}
+
+/// A path that cannot leave its folder.
+fn below(folder: &Path, path: &str) -> io::Result<PathBuf> {
+    let path = Path::new(path);
+    if path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    {
+        return Ok(folder.join(path));
+    }
+    Err(io::Error::other(format!(
+        "`{}` leaves its volume",
+        path.display()
+    )))
+}
+
+/// The name that a pod knows itself by: `spec.hostname`, or its own name.
+pub fn hostname(pod: &PodObject) -> String {
+    let asked = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
+    let name = asked
+        .or_else(|| pod.metadata.name.clone())
+        .unwrap_or_default();
+    name.chars().take(63).collect()
+}
+
+/// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf` of a pod.
+pub fn write_sandbox_files(
+    shared: &Shared,
+    pod: &PodObject,
+    address: IpAddr,
+    folder: &Path,
+) -> io::Result<()> {
+    let name = hostname(pod);
+    let mut hosts = format!(
+        "# written by the kubelet\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address}\t{name}\n"
+    );
+    for alias in pod
+        .spec
+        .iter()
+        .flat_map(|spec| spec.host_aliases.iter().flatten())
+    {
+        let names = alias.hostnames.clone().unwrap_or_default().join("\t");
+        hosts.extend([alias.ip.as_str(), "\t", &names, "\n"]);
+    }
+    fs::write(folder.join("hosts"), hosts)?;
+    fs::write(folder.join("hostname"), format!("{name}\n"))?;
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+    fs::write(folder.join("resolv.conf"), shared.resolver(namespace))
+}
