@@ -1,8 +1,7 @@
 //! DaemonSet: one pod on every node that it fits.
 //!
 //! Source: `pkg/controller/daemon` of Kubernetes 1.36. A pod is tied to its node by a node affinity
-//! on `metadata.name`, and the scheduler binds it; [`fit`] says which nodes count. A surge during
-//! updates is not built: old pods are always removed before new ones are made.
+//! on `metadata.name`, and the scheduler binds it; [`fit`] says which nodes count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::kind;
 use super::pod::{self, Availability};
 use super::write::Reporter;
 use super::{BURST, Controller, Outcome, field, naming, trigger, write};
-use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, resources};
+use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Uid, resources};
 
 mod fit;
 
@@ -62,6 +61,7 @@ struct UpdateStrategy {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct RollingUpdate {
+    max_surge: Option<Value>,
     max_unavailable: Option<Value>,
 }
 
@@ -147,6 +147,20 @@ fn reconcile(cluster: &Cluster, key: &ObjectKey, now: Timestamp) -> Outcome {
     set.outcome
 }
 
+/// Two pods of one daemon set on one node, during an update.
+struct SurgePair {
+    new: Uid,
+    old: Uid,
+    /// The old one has done its duty.
+    is_over: bool,
+}
+
+impl SurgePair {
+    fn keeps(&self, pod: &Uid) -> bool {
+        self.new == *pod || (self.old == *pod && !self.is_over)
+    }
+}
+
 struct Set<'a> {
     cluster: &'a Cluster,
     object: &'a Arc<Object>,
@@ -204,6 +218,7 @@ impl<'a> Set<'a> {
     /// Ends finished pods and all but the oldest of the running ones.
     fn keep_one(&mut self, node: &Object, pods: &[&'a Arc<Object>]) -> usize {
         let mut ended = 0;
+        let pair = self.surge_pair(pods);
         let mut has_one = false;
         for pod in pods.iter().filter(|pod| !pod.is_terminating()) {
             let phase = pod.pod().map(|columns| columns.phase).unwrap_or_default();
@@ -211,6 +226,12 @@ impl<'a> Set<'a> {
                 crate::k8s::columns::PodPhase::Failed => ("FailedDaemonPod", "failed", "kill"),
                 crate::k8s::columns::PodPhase::Succeeded => {
                     ("SucceededDaemonPod", "succeeded", "delete")
+                }
+                _ if pair.as_ref().is_some_and(|pair| pair.keeps(&pod.uid)) => continue,
+                _ if pair.as_ref().is_some_and(|pair| pair.old == pod.uid) => {
+                    ended += 1;
+                    self.delete(pod);
+                    continue;
                 }
                 _ if has_one => {
                     ended += 1;
@@ -290,9 +311,70 @@ impl<'a> Set<'a> {
         pod::availability(pod, min_ready_s, self.now) == Availability::Available
     }
 
+    fn max_surge(&self, desired: i64) -> i64 {
+        let stated = &self.spec.update_strategy.rolling_update.max_surge;
+        let stated = stated
+            .as_ref()
+            .filter(|_| self.spec.update_strategy.kind != "OnDelete");
+        stated
+            .and_then(|surge| field::scaled(surge, desired, Rounding::Up))
+            .unwrap_or_default()
+    }
+
+    /// A new and an old pod side by side, which a surge allows. Source: the surge part of
+    /// `podsShouldBeOnNode`.
+    fn surge_pair(&self, pods: &[&'a Arc<Object>]) -> Option<SurgePair> {
+        if self.max_surge(1) == 0 {
+            return None;
+        }
+        let live = || pods.iter().filter(|pod| pod::is_active(pod));
+        let new = live().find(|pod| self.is_updated(pod))?;
+        let old = live().find(|pod| !self.is_updated(pod))?;
+        Some(SurgePair {
+            new: new.uid.clone(),
+            old: old.uid.clone(),
+            is_over: !pod::is_ready(old) || self.is_available(new),
+        })
+    }
+
+    /// Makes new pods beside working old ones within `maxSurge`; [`Self::keep_one`] removes the old
+    /// one when its successor is available. Source: the surge part of `rollingUpdate`.
+    fn roll_surging(&mut self, surge: i64) {
+        let mut waiting = 0;
+        let mut needed = Vec::new();
+        let mut candidates = Vec::new();
+        for node in self.cluster.nodes() {
+            if !self.fit.place(node).should_run {
+                continue;
+            }
+            let pods = self.pods_on(node);
+            let living = || pods.iter().filter(|pod| !pod.is_terminating());
+            let new = living().find(|pod| self.is_updated(pod));
+            let old = living().find(|pod| !self.is_updated(pod));
+            match (new, old) {
+                (Some(new), _) if !self.is_available(new) => waiting += 1,
+                (None, Some(old)) if self.is_available(old) => candidates.push(node),
+                (None, Some(_)) => needed.push(node),
+                (Some(_), _) | (None, None) => {}
+            }
+        }
+        let room = usize::try_from(surge - waiting).unwrap_or_default();
+        let made = needed.into_iter().chain(candidates.into_iter().take(room));
+        for (n, node) in made.take(BURST).enumerate() {
+            self.create(node, n);
+        }
+    }
+
     /// Removes old pods within `maxUnavailable`, those that do not work first. Source:
     /// `rollingUpdate` in `update.go`.
     fn roll(&mut self) {
+        let nodes = self.cluster.nodes();
+        let wanted = nodes.filter(|node| self.fit.place(node).should_run).count();
+        let surge = self.max_surge(i64::try_from(wanted).unwrap_or(i64::MAX));
+        if surge > 0 {
+            self.roll_surging(surge);
+            return;
+        }
         let mut desired = 0;
         let mut unavailable = 0;
         let mut broken = Vec::new();

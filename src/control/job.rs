@@ -2,8 +2,8 @@
 //!
 //! Source: `pkg/controller/job` of Kubernetes 1.36. Pods are counted without the tracking
 //! finalizer: a count never falls below what the status already says, so that a pod which vanishes
-//! after it was counted is not lost, but one that vanishes before is run again. Not built: pod
-//! failure policies, success policies and back-off limits for each index.
+//! after it was counted is not lost, but one that vanishes before is run again. Not built: back-off
+//! limits for each index.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,6 +21,9 @@ use crate::k8s::columns::{ContainerRole, ContainerState, PodPhase};
 use crate::k8s::{Change, Cluster, Object, ObjectKey, Op, Preconditions, Propagation, resources};
 
 mod index;
+mod policy;
+
+use policy::{Failure, FailurePolicy, SuccessPolicy};
 
 pub(super) const CONTROLLER: Controller = Controller {
     name: NAME,
@@ -61,6 +64,8 @@ struct Spec {
     suspend: bool,
     #[serde(default)]
     pod_replacement_policy: String,
+    pod_failure_policy: Option<FailurePolicy>,
+    success_policy: Option<SuccessPolicy>,
     template: Value,
 }
 
@@ -108,6 +113,8 @@ struct Run<'a> {
     active: Vec<&'a Arc<Object>>,
     terminating: usize,
     failed: i64,
+    /// Why the pod failure policy ends the job.
+    ruled_out: Option<String>,
     succeeded: i64,
     /// Indexes that are done, in `Indexed` mode.
     done: BTreeSet<i64>,
@@ -144,7 +151,25 @@ impl<'a> Run<'a> {
         let last_success = phase(PodPhase::Succeeded)
             .filter_map(|pod| ended(pod))
             .max();
-        let late: Vec<Timestamp> = phase(PodPhase::Failed)
+        let policy = spec.pod_failure_policy.as_ref();
+        let judged: Vec<(&Arc<Object>, Failure)> = phase(PodPhase::Failed)
+            .map(|pod| {
+                let failure = policy.map_or(Failure::Counts, |policy| policy.judge(pod));
+                (pod, failure)
+            })
+            .collect();
+        let ruled_out = judged.iter().find_map(|(_, failure)| match failure {
+            Failure::FailsJob(why) => Some(why.clone()),
+            Failure::Counts | Failure::Ignored => None,
+        });
+        let counted: Vec<&Arc<Object>> = judged
+            .into_iter()
+            .filter(|(_, failure)| *failure != Failure::Ignored)
+            .map(|(pod, _)| pod)
+            .collect();
+        let late: Vec<Timestamp> = counted
+            .iter()
+            .copied()
             .filter_map(|pod| ended(pod))
             .filter(|end| last_success.is_none_or(|success| *end > success))
             .collect();
@@ -159,7 +184,8 @@ impl<'a> Run<'a> {
                 .filter(|pod| pod::is_active(pod))
                 .collect(),
             terminating: pods.iter().filter(|pod| pod::is_terminating(pod)).count(),
-            failed: count(phase(PodPhase::Failed).count()).max(seen("failed")),
+            failed: count(counted.len()).max(seen("failed")),
+            ruled_out,
             succeeded,
             done,
             failures_in_a_row: u32::try_from(late.len()).unwrap_or(u32::MAX),
@@ -225,10 +251,14 @@ impl<'a> Run<'a> {
         if let Some(entry) = condition::find(&self.conditions, "FailureTarget") {
             let reason = match field::text(entry, "/reason") {
                 "DeadlineExceeded" => "DeadlineExceeded",
+                "PodFailurePolicy" => "PodFailurePolicy",
                 _ => "BackoffLimitExceeded",
             };
             let message = field::text(entry, "/message").to_owned();
             return failed(reason, &message);
+        }
+        if let Some(why) = self.ruled_out.clone() {
+            return failed("PodFailurePolicy", &why);
         }
         let limit = self.spec.backoff_limit.unwrap_or(6);
         if self.failed > limit || self.restarts() > limit.max(0) && self.restarts_on_failure() {
@@ -261,6 +291,15 @@ impl<'a> Run<'a> {
     }
 
     fn success(&self) -> Option<Verdict> {
+        let policy = self.spec.success_policy.as_ref();
+        if let Some(rule) = policy.and_then(|policy| policy.met(&self.done)) {
+            return Some(Verdict {
+                interim: "SuccessCriteriaMet",
+                last: "Complete",
+                reason: "SuccessPolicy",
+                message: format!("Matched rules at index {rule}"),
+            });
+        }
         let is_done = match self.spec.completions {
             Some(completions) => self.succeeded >= completions,
             None => self.succeeded > 0 && self.active.is_empty(),
@@ -371,7 +410,12 @@ impl<'a> Run<'a> {
             return;
         }
         let mut held = active;
-        if self.spec.pod_replacement_policy == "Failed" {
+        // A failure policy judges pods that have ended, so it waits for them by default.
+        let waits = match self.spec.pod_replacement_policy.as_str() {
+            "" => self.spec.pod_failure_policy.is_some(),
+            policy => policy == "Failed",
+        };
+        if waits {
             held += self.terminating;
         }
         let missing = wanted.saturating_sub(held).min(BURST);

@@ -72,9 +72,10 @@ struct UpdateStrategy {
 }
 
 #[derive(Deserialize, Default)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 struct RollingUpdate {
     partition: i64,
+    max_unavailable: Option<Value>,
 }
 
 #[derive(Deserialize, Default)]

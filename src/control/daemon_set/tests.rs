@@ -192,3 +192,30 @@ fn ends_the_same_in_any_order() {
         },
     );
 }
+
+#[test]
+fn a_surge_makes_the_new_pod_before_the_old_one_goes() {
+    let node = |name| build::node(name);
+    let draft = agent().with(&json!({"spec": {
+        "updateStrategy": {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+    }}));
+    let mut bench = Bench::new(&ALL, &[node("n1"), node("n2"), draft]);
+    run(&mut bench);
+    set_image(&mut bench, "agent:2");
+    bench.settle();
+    // One new pod stands beside an old one; nobody has been stopped.
+    assert_eq!(bench.pods().len(), 3);
+    assert!(bench.pods().iter().all(|pod| !pod.is_terminating()));
+    run(&mut bench);
+    assert_eq!(nodes(&bench), ["n1", "n2"]);
+    let old = bench
+        .pods()
+        .iter()
+        .filter(|pod| {
+            field::list(&pod.json(), "/spec/containers")
+                .iter()
+                .any(|container| field::text(container, "/image") == "agent:1")
+        })
+        .count();
+    assert_eq!(old, 0);
+}

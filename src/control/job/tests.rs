@@ -214,3 +214,56 @@ fn ends_the_same_in_any_order() {
         }
     });
 }
+
+fn with_rules(rules: &Value) -> Bench {
+    let spec = json!({"parallelism": 1, "backoffLimit": 0, "podFailurePolicy": {"rules": rules}});
+    let mut bench = Bench::new(&ALL, &[job(&spec)]);
+    bench.settle();
+    bench
+}
+
+#[test]
+fn a_rule_about_exit_codes_fails_the_job_at_once() {
+    let codes = json!({"containerName": "app", "operator": "In", "values": [1, 42]});
+    let mut bench = with_rules(&json!([{"action": "FailJob", "onExitCodes": codes}]));
+    let pod = active(&bench).remove(0);
+    end(&mut bench, &pod, "Failed");
+    assert_eq!(
+        conditions(&bench),
+        ["FailureTarget=PodFailurePolicy", "Failed=PodFailurePolicy"]
+    );
+    let message = format!(
+        "Container app for pod default/{} failed with exit code 1 matching FailJob rule at index 0",
+        pod.name()
+    );
+    assert_eq!(status(&bench)["conditions"][1]["message"], message);
+}
+
+#[test]
+fn an_ignored_failure_does_not_count_against_the_limit() {
+    let codes = json!({"operator": "NotIn", "values": [42]});
+    let mut bench = with_rules(&json!([{"action": "Ignore", "onExitCodes": codes}]));
+    let pod = active(&bench).remove(0);
+    end(&mut bench, &pod, "Failed");
+    assert!(conditions(&bench).is_empty());
+    assert_eq!(status(&bench).get("failed"), None);
+    assert_eq!(active(&bench).len(), 1, "it is run again at once");
+}
+
+#[test]
+fn a_success_policy_ends_the_job_before_all_indexes_are_done() {
+    let spec = json!({
+        "completionMode": "Indexed", "completions": 3, "parallelism": 3,
+        "successPolicy": {"rules": [{"succeededIndexes": "0,2", "succeededCount": 1}]},
+    });
+    let mut bench = Bench::new(&ALL, &[job(&spec)]);
+    bench.settle();
+    let of = |wanted| move |pod: &Arc<Object>| index::of(pod) == Some(wanted);
+    let second = active(&bench).into_iter().find(of(1)).unwrap();
+    end(&mut bench, &second, "Succeeded");
+    assert!(conditions(&bench).is_empty(), "index 1 is not asked for");
+    let third = active(&bench).into_iter().find(of(2)).unwrap();
+    end(&mut bench, &third, "Succeeded");
+    assert_eq!(conditions(&bench)[0], "SuccessCriteriaMet=SuccessPolicy");
+    assert_eq!(active(&bench).len(), 0);
+}

@@ -6,6 +6,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::super::field::{self, Rounding};
 use super::super::pod::{self, Availability};
 use super::super::{BURST, write};
 use super::{Set, identity, is_running_and_ready};
@@ -136,6 +137,11 @@ impl<'a> Set<'a> {
     fn replace_oldest(&mut self) {
         let partition = self.spec.update_strategy.rolling_update.partition;
         let first = self.spec.ordinals.start + partition;
+        let limit = self.max_unavailable();
+        if limit > 1 {
+            self.replace_several(first, limit);
+            return;
+        }
         for ordinal in (first..self.ordinals().end).rev() {
             let Some(pod) = self.pods.get(&ordinal).copied() else {
                 return;
@@ -147,6 +153,39 @@ impl<'a> Set<'a> {
             if pod.is_terminating() || !is_running_and_ready(pod) || !self.is_available(pod) {
                 return;
             }
+        }
+    }
+
+    /// How many pods of an update may be down at once; one, unless the set says more.
+    fn max_unavailable(&self) -> i64 {
+        let stated = &self.spec.update_strategy.rolling_update.max_unavailable;
+        stated
+            .as_ref()
+            .and_then(|limit| field::scaled(limit, self.replicas(), Rounding::Up))
+            .unwrap_or(1)
+    }
+
+    /// Deletes old pods, the highest ordinal first, as long as fewer than `limit` are unavailable.
+    fn replace_several(&mut self, first: i64, limit: i64) {
+        let ordinals = self.ordinals();
+        let is_up = |pod: &Arc<Object>| {
+            !pod.is_terminating() && is_running_and_ready(pod) && self.is_available(pod)
+        };
+        let down = ordinals
+            .clone()
+            .filter(|ordinal| !self.pods.get(ordinal).is_some_and(|pod| is_up(pod)))
+            .count();
+        let room = usize::try_from(limit)
+            .unwrap_or_default()
+            .saturating_sub(down);
+        let old: Vec<(i64, &'a Arc<Object>)> = (first..ordinals.end)
+            .rev()
+            .filter_map(|ordinal| Some((ordinal, *self.pods.get(&ordinal)?)))
+            .filter(|(_, pod)| !pod.is_terminating() && Self::revision_of(pod) != self.update.name)
+            .take(room)
+            .collect();
+        for (ordinal, pod) in old {
+            self.delete(ordinal, pod);
         }
     }
 

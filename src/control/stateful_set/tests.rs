@@ -224,3 +224,16 @@ fn ends_the_same_in_any_order() {
         bench.run_pods("n1");
     });
 }
+
+#[test]
+fn an_update_may_take_down_as_many_as_the_set_allows() {
+    let mut bench = Bench::new(&ALL, &[set(5)]);
+    bench.run_pods("n1");
+    let limit = json!({"spec": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": "40%"}}}});
+    bench.edit(&resources::STATEFUL_SETS, "db", &limit);
+    set_image(&mut bench, "db:2");
+    bench.settle();
+    assert_eq!(names(&bench), ["db-0", "db-1", "db-2"]);
+    bench.run_pods("n1");
+    assert_eq!(images(&bench), vec!["db:2"; 5]);
+}
