@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 #[path = "packing/fleet.rs"]
 mod fleet;
+#[path = "packing/openb.rs"]
+mod openb;
 #[path = "packing/reassignment.rs"]
 mod reassignment;
 #[path = "packing/vectors.rs"]
@@ -29,6 +31,7 @@ mod vectors;
 type Group = (&'static str, &'static str, fn(&Path, &[String]));
 
 const GROUPS: &[Group] = &[
+    ("openb", "openb", openb::run),
     ("vectors", "vbp", vectors::run),
     ("reassignment", "roadef2012", reassignment::run),
     ("fleet", "", fleet::run),
