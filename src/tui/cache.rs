@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::FxHashSet;
 
 use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
 
@@ -261,7 +262,7 @@ impl Cache {
     }
 
     fn retain(&mut self, resource: &Resource, keys: &[ObjectKey]) {
-        let kept: std::collections::BTreeSet<&ObjectKey> = keys.iter().collect();
+        let kept: FxHashSet<&ObjectKey> = keys.iter().collect();
         let gone: Vec<ObjectKey> = self
             .cluster
             .list(resource)
