@@ -5,7 +5,7 @@
 //! moves), no two processes of a service on one machine, a service spread over locations, services
 //! that need others in their neighbourhood; the cost is load above what is safe, imbalance between
 //! resources, and the moves themselves. [`improve`] never leaves the feasible assignments, so every
-//! answer can be carried out, however early it was stopped; [`check`] recomputes all of it without
+//! answer can be carried out, however early it was stopped; [`check()`] recomputes all of it without
 //! the search's bookkeeping.
 
 pub mod anneal;
