@@ -4,7 +4,8 @@
 //! the user means, [`page`] what a view is to the frame, [`cache`] what is known of the cluster.
 //!
 //! A view lives in `pages/<view>/{state,update,present}.rs`, implements [`page::Page`] and is made
-//! in [`pages::create`]. Its tables use [`table`], anything else it draws is a
+//! in [`pages::create`]. Its tables use [`table`], those of objects through
+//! [`listing`]; anything else it draws is a
 //! [`screen::Canvas`] or another [`screen::Widget`]. Keys and words are rows of
 //! [`command::table`].
 
@@ -37,6 +38,7 @@ pub mod page;
 
 pub mod filter;
 pub mod line_edit;
+pub mod listing;
 pub mod table;
 
 pub mod model;

@@ -12,8 +12,9 @@ use super::effect::LogOrder;
 use super::forecast::replicas::ReplicasForecast;
 use super::forecast::why_here::WhyHere;
 use super::pages::domains::DomainLosses;
-use super::pages::pulse::finding::Finding;
 use super::pages::queue::reasons::Reasons;
+use super::pages::queue::waiting::WaitingPod;
+use super::summary::Summary;
 use super::view::Target;
 
 #[derive(Debug)]
@@ -46,8 +47,10 @@ pub enum Answer {
     },
     /// What the worst failure takes from each workload.
     Losses(BTreeMap<ObjectKey, (Name, f64)>),
-    /// What is wrong, ranked.
-    Findings(Vec<Finding>),
+    /// Pressure and problems of the whole cluster.
+    Summary(Box<Summary>),
+    /// The pods that wait.
+    Waiting(Vec<WaitingPod>),
     /// Why a pod is where it is, or waits; the error says why that cannot be told.
     Explained {
         pod: Target,

@@ -35,8 +35,21 @@ pub struct Cache {
     recent: VecDeque<(Timestamp, Uid)>,
     /// What happened since the console came, and what Event objects tell of before.
     pub timeline: Timeline,
-    /// Rises with every change, so that pages know whether to sort again.
+    /// Rises with every change, so that pages know whether anything is new.
     version: u64,
+    /// The last changes, so that a page looks only at what is new, and how many there were before.
+    log: VecDeque<Logged>,
+    logged: u64,
+}
+
+/// An object that came, changed or is gone. What it is now is in the cluster.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    pub key: ObjectKey,
+    pub uid: Uid,
+    /// What it was, where others may have to let go of it: it is gone, or its owner, labels or node
+    /// are not what they were.
+    pub before: Option<Arc<Object>>,
 }
 
 /// A kind that the server knows.
@@ -125,6 +138,43 @@ impl Cache {
 
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// How many changes there were so far: where one who reads on begins.
+    pub fn logged(&self) -> u64 {
+        self.logged + self.log.len() as u64
+    }
+
+    /// The changes after the first `seen` ones; `None` where some of them are forgotten.
+    pub fn logged_after(&self, seen: u64) -> Option<impl Iterator<Item = &Logged>> {
+        let skip = usize::try_from(seen.checked_sub(self.logged)?).ok()?;
+        Some(self.log.iter().skip(skip))
+    }
+
+    fn log(&mut self, key: &ObjectKey, uid: &Uid, before: Option<Arc<Object>>) {
+        self.log.push_back(Logged {
+            key: key.clone(),
+            uid: uid.clone(),
+            before,
+        });
+        if self.log.len() > CHANGES_MAX {
+            self.log.pop_front();
+            self.logged += 1;
+        }
+    }
+
+    /// Notes that an object is in the cluster now, in the place of what was there.
+    fn log_insert(&mut self, object: &Arc<Object>, previous: Option<Arc<Object>>) {
+        match previous {
+            Some(before) if before.uid != object.uid => {
+                self.log(&before.key, &before.uid, Some(Arc::clone(&before)));
+                self.log(&object.key, &object.uid, None);
+            }
+            Some(before) if !has_same_ties(&before, object) => {
+                self.log(&object.key, &object.uid, Some(before));
+            }
+            _ => self.log(&object.key, &object.uid, None),
+        }
     }
 
     pub fn feed(&self, resource: &Resource) -> Option<&FeedState> {
@@ -216,7 +266,8 @@ impl Cache {
                     if let Some(entry) = observe::of_listed(object) {
                         self.timeline.record(entry);
                     }
-                    self.cluster.insert(object);
+                    let previous = self.cluster.insert(object);
+                    self.log_insert(object, previous);
                 }
                 let loaded = self.cluster.count(resource);
                 let known = !matches!(
@@ -247,6 +298,12 @@ impl Cache {
         } else {
             self.cluster.insert(object)
         };
+        if kind == ChangeKind::Deleted {
+            let last = previous.clone().unwrap_or_else(|| Arc::clone(object));
+            self.log(&object.key, &last.uid.clone(), Some(last));
+        } else {
+            self.log_insert(object, previous.clone());
+        }
         let change = Change {
             kind,
             object: Arc::clone(object),
@@ -270,7 +327,9 @@ impl Cache {
             .map(|object| object.key.clone())
             .collect();
         for key in gone {
-            self.cluster.remove(&key);
+            if let Some(last) = self.cluster.remove(&key) {
+                self.log(&key, &last.uid.clone(), Some(last));
+            }
         }
     }
 
@@ -286,4 +345,10 @@ impl Cache {
             self.recent.pop_front();
         }
     }
+}
+
+/// Whether an object still belongs to the same owners, selectors and node.
+fn has_same_ties(before: &Object, after: &Object) -> bool {
+    let node = |object: &Object| object.pod().and_then(|pod| pod.node.clone());
+    before.owners == after.owners && before.labels == after.labels && node(before) == node(after)
 }

@@ -6,6 +6,7 @@
 //! [`pod`], [`workload`] and [`service`] have rows of their own; [`of`] gives the columns of every
 //! other kind over [`ObjectRow`].
 
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -36,6 +37,19 @@ pub trait Shown {
     fn target(&self) -> Target {
         Target::of(self.object())
     }
+
+    /// What is searched besides namespace and name.
+    fn more_texts(&self, _each: &mut dyn FnMut(&str)) {}
+
+    fn state(&self) -> Option<Health> {
+        None
+    }
+
+    /// Namespace and name order rows before anybody sorts them.
+    fn before(&self, other: &Self) -> Ordering {
+        let (one, other) = (&self.object().key, &other.object().key);
+        (&one.namespace, &one.name).cmp(&(&other.namespace, &other.name))
+    }
 }
 
 /// Any object as a row.
@@ -50,6 +64,14 @@ impl Shown for ObjectRow {
     fn object(&self) -> &Arc<Object> {
         &self.object
     }
+
+    fn more_texts(&self, each: &mut dyn FnMut(&str)) {
+        let Some(pod) = self.object.pod() else { return };
+        each(pod.node.as_deref().unwrap_or_default());
+        if let Some(status) = crate::k8s::status::of_pod(&self.object) {
+            each(&status.word);
+        }
+    }
 }
 
 impl<T: Shown> Record for T {
@@ -57,26 +79,24 @@ impl<T: Shown> Record for T {
         self.object().uid.clone()
     }
 
-    fn search_text(&self) -> String {
-        search_text(self.object())
+    fn texts(&self, each: &mut dyn FnMut(&str)) {
+        let key = &self.object().key;
+        each(&key.namespace);
+        each(&key.name);
+        self.more_texts(each);
     }
 
     fn labels(&self) -> Option<&Labels> {
         Some(&self.object().labels)
     }
-}
 
-/// Name, namespace, and what a person would type to find it.
-fn search_text(object: &Object) -> String {
-    let node = object.pod().and_then(|pod| pod.node.as_deref());
-    let status = crate::k8s::status::of_pod(object);
-    let word = status.as_ref().map_or("", |status| status.word.as_str());
-    format!(
-        "{} {} {} {word}",
-        object.namespace(),
-        object.name(),
-        node.unwrap_or_default()
-    )
+    fn health(&self) -> Option<Health> {
+        self.state()
+    }
+
+    fn compare(&self, other: &Self) -> Ordering {
+        self.before(other)
+    }
 }
 
 /// Whether a kind is shown as the server prints it.
@@ -133,7 +153,7 @@ pub const fn age<T: Shown>() -> Column<T> {
             let text = created.map(|created| humanize::age(created, context.now));
             Cell::new(text.unwrap_or_default(), Role::Dim)
         },
-        |row: &T, context: &Context| age_key(row.object().created, context.now),
+        |row: &T, _| age_key(row.object().created),
     )
     .number(Unit::Seconds)
     .width(5, 8)
@@ -149,10 +169,8 @@ pub const fn words<T>(
     Column::new(title, cell, key)
 }
 
-pub fn age_key(since: Option<Timestamp>, now: Timestamp) -> SortKey {
-    since.map_or(SortKey::Nothing, |since| {
-        SortKey::Number(now.duration_since(since).as_secs())
-    })
+pub fn age_key(since: Option<Timestamp>) -> SortKey {
+    since.map_or(SortKey::Nothing, |since| SortKey::Age(Reverse(since)))
 }
 
 pub fn text_key(text: impl Into<Name>) -> SortKey {

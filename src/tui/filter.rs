@@ -43,8 +43,8 @@ enum Test {
 
 /// What a filter reads of a row.
 pub trait Filterable {
-    /// All text that is searched, separated by spaces.
-    fn text(&self) -> String;
+    /// All texts that are searched. A word has no spaces, so each is searched for itself.
+    fn texts(&self, each: &mut dyn FnMut(&str));
     fn labels(&self) -> Option<&Labels>;
     /// The value of a column by its lower-case name; `None` where there is no such column.
     fn column(&self, name: &str) -> Option<(SortKey, Unit)>;
@@ -64,6 +64,25 @@ impl Filter {
         Ok(Self {
             text: text.to_owned(),
             terms,
+        })
+    }
+
+    /// Whether all that this lets through was let through by another: more was typed behind it.
+    pub fn is_narrower(&self, than: &Self) -> bool {
+        !than.is_empty()
+            && self.terms.len() >= than.terms.len()
+            && self
+                .terms
+                .iter()
+                .zip(&than.terms)
+                .all(|(term, other)| term.is_narrower(other))
+    }
+
+    /// The columns that it asks for.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.terms.iter().filter_map(|term| match term {
+            Term::Column { name, .. } => Some(name.as_str()),
+            _ => None,
         })
     }
 
@@ -131,10 +150,35 @@ impl Term {
         }))
     }
 
+    fn is_narrower(&self, than: &Self) -> bool {
+        match (self, than) {
+            (
+                Self::Contains { text, wanted: true },
+                Self::Contains {
+                    text: begun,
+                    wanted: true,
+                },
+            )
+            | (Self::Fuzzy(text), Self::Fuzzy(begun)) => text.starts_with(begun.as_str()),
+            _ => self == than,
+        }
+    }
+
     fn matches(&self, row: &dyn Filterable) -> bool {
         match self {
-            Self::Contains { text, wanted } => contains(&row.text(), text) == *wanted,
-            Self::Fuzzy(letters) => fuzzy(&row.text(), letters).is_some(),
+            Self::Contains { text, wanted } => {
+                let mut found = false;
+                row.texts(&mut |part| found = found || contains(part, text));
+                found == *wanted
+            }
+            Self::Fuzzy(letters) => {
+                let mut whole = String::new();
+                row.texts(&mut |part| {
+                    whole.push_str(part);
+                    whole.push(' ');
+                });
+                fuzzy(&whole, letters).is_some()
+            }
             Self::Labels(selector) => row.labels().is_some_and(|labels| selector.matches(labels)),
             Self::Column { name, test, value } => row
                 .column(name)
@@ -147,7 +191,8 @@ impl Test {
     fn holds(self, key: &SortKey, unit: Unit, value: &str) -> bool {
         use std::cmp::Ordering::{Equal, Greater, Less};
         let order = match key {
-            SortKey::Nothing => return matches!(self, Self::IsNot),
+            // An age has no number before a time is given, see `SortKey::at`.
+            SortKey::Nothing | SortKey::Age(_) => return matches!(self, Self::IsNot),
             SortKey::Number(number) => match unit.parse(value) {
                 Some(wanted) => number.cmp(&wanted),
                 None => return false,
@@ -174,6 +219,12 @@ impl Test {
 /// Any case, unless the pattern has a capital.
 pub fn contains(text: &str, pattern: &str) -> bool {
     if pattern.chars().any(char::is_uppercase) {
+        text.contains(pattern)
+    } else if text
+        .bytes()
+        .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+    {
+        // Names are in small letters already.
         text.contains(pattern)
     } else {
         text.to_lowercase().contains(pattern)
@@ -226,8 +277,10 @@ mod tests {
     struct Row(Labels);
 
     impl Filterable for Row {
-        fn text(&self) -> String {
-            "shop cart-7f9 Running a01-h01".to_owned()
+        fn texts(&self, each: &mut dyn FnMut(&str)) {
+            for text in ["shop", "cart-7f9", "Running", "a01-h01"] {
+                each(text);
+            }
         }
         fn labels(&self) -> Option<&Labels> {
             Some(&self.0)
@@ -275,6 +328,21 @@ mod tests {
         check("node!=a01-*", false);
         check("node=b*", false);
         check("cart cpu>500m !web", true);
+    }
+
+    #[test]
+    fn typing_on_narrows() {
+        let narrower = |one: &str, than: &str| {
+            let parse = |text| Filter::parse(text, &["CPU"]).unwrap();
+            parse(one).is_narrower(&parse(than))
+        };
+        assert!(narrower("car", "ca"));
+        assert!(narrower("ca web", "ca"));
+        assert!(narrower("~crt", "~cr"));
+        assert!(!narrower("c", "ca"));
+        assert!(!narrower("!car", "!ca"));
+        assert!(!narrower("cpu>10", "cpu>1"));
+        assert!(!narrower("ca", ""));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::notice::Notice;
 use super::page::{Area, Context, Page};
 use super::pages;
 use super::render::Rows;
-use super::summary::Summary;
+use super::summary::Summaries;
 use super::update::drains::Running;
 use super::view::{Place, Scope, View};
 
@@ -59,7 +59,7 @@ pub struct Model {
     pub colour: Option<ContextColor>,
     /// What was wrong at the start, in full: the message row has no room for it.
     pub problems: Vec<String>,
-    pub summary: Summary,
+    pub summary: Summaries,
     /// Kinds that are watched now.
     pub watched: Vec<Resource>,
     /// The kind whose server-side table is followed now.
@@ -179,7 +179,7 @@ impl Model {
             contexts: Vec::new(),
             colour: None,
             problems: Vec::new(),
-            summary: Summary::default(),
+            summary: Summaries::default(),
             watched: Vec::new(),
             printing: None,
             catch_up: None,
@@ -226,6 +226,7 @@ impl Model {
             cluster: &self.cache.cluster,
             cache: &self.cache,
             scope: &self.scope,
+            summary: &self.summary.shown,
             journal: &self.journal,
             read_only: self.read_only(),
             now,
@@ -247,12 +248,19 @@ impl Model {
             cluster: &self.cache.cluster,
             cache: &self.cache,
             scope: &self.scope,
+            summary: &self.summary.shown,
             journal: &self.journal,
             read_only,
             now,
             area,
         };
         Some(work(page.as_mut(), &context))
+    }
+
+    /// Whether all nodes and pods are here that this user may see.
+    pub fn is_loaded(&self) -> bool {
+        let wanted = [resources::NODES, resources::PODS];
+        self.cache.feeds().next().is_some() && self.cache.still_loading(&wanted).is_none()
     }
 
     pub fn rows(&self) -> Rows {

@@ -17,6 +17,7 @@ use super::effect::Effect;
 use super::key::Chord;
 use super::notice::Notice;
 use super::screen::{Hint, Widget};
+use super::summary::Summary;
 use super::text::Line;
 use super::view::{Opening, Place, Scope, Target, View};
 
@@ -26,6 +27,8 @@ pub struct Context<'a> {
     pub cluster: &'a Cluster,
     pub cache: &'a Cache,
     pub scope: &'a Scope,
+    /// What is told of the whole cluster, and of which state of it.
+    pub summary: &'a Summary,
     pub journal: &'a Journal,
     /// No changing command exists, and the client under us refuses writes.
     pub read_only: bool,

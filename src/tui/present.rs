@@ -10,6 +10,8 @@ use super::actions::proposal::{Consequence, Weight as Danger};
 use super::cache::FeedState;
 use super::command::Entry;
 use super::command::table::{self, Section};
+use crate::k8s::resources;
+
 use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, Open};
 use super::notice::Weight;
 use super::screen::{
@@ -67,12 +69,13 @@ fn header(model: &Model) -> Header {
     let scope = cut_middle(&model.scope.words(), room);
     let scoped = matches!(model.scope, super::view::Scope::Namespaces(_));
     let scope = Line::of(scope, if scoped { Role::Accent } else { Role::Text });
-    let summary = &model.summary;
+    let summary = &model.summary.shown;
+    let cluster = &model.cache.cluster;
     let size = Line::of(
         format!(
             "{} nodes  {} pods",
-            thousands(summary.nodes as u64),
-            thousands(summary.pods as u64)
+            thousands(cluster.count(&resources::NODES) as u64),
+            thousands(cluster.count(&resources::PODS) as u64)
         ),
         Role::Text,
     );
@@ -87,8 +90,11 @@ fn header(model: &Model) -> Header {
     };
     let group = |rank: u8, line: Line| HeaderGroup { rank, line };
     let mut left = vec![group(0, who), group(2, scope)];
-    if summary.at.is_some() && summary.nodes + summary.pods > 0 {
-        left.extend([group(4, size), group(3, pressure), group(1, problems)]);
+    if model.is_loaded() {
+        left.push(group(4, size));
+    }
+    if summary.at.is_some() {
+        left.extend([group(3, pressure), group(1, problems)]);
     }
     Header {
         left,

@@ -11,6 +11,8 @@ use crate::k8s::Uid;
 #[derive(Clone, Debug, Default)]
 pub struct Printed {
     pub columns: Arc<Vec<PrintedColumn>>,
+    /// Rises with everything that is taken in.
+    pub version: u64,
     rows: FxHashMap<Uid, Arc<Vec<Value>>>,
 }
 
@@ -35,6 +37,7 @@ pub enum PrintedEvent {
 
 impl Printed {
     pub fn take(&mut self, event: PrintedEvent) {
+        self.version += 1;
         match event {
             PrintedEvent::Columns(columns) => {
                 self.rows.clear();

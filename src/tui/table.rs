@@ -4,238 +4,97 @@
 //! under them. If the object under the cursor vanishes, the row that takes its place is selected;
 //! panels that are open keep their own target. Marks that a filter hides are dropped, and the
 //! number of dropped ones is handed out once.
+//!
+//! In reading order: [`mod@column`] (what is shown and compared), [`sequence`] (an order that is
+//! repaired), [`rows`] (all rows, sorted and filtered). A key that moves the cursor touches neither
+//! rows nor order; what a frame costs depends on what is in view.
 
-use std::borrow::Cow;
+pub mod column;
+mod rows;
+mod sequence;
+
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
-use std::fmt;
 
+use crate::k8s::Uid;
 use crate::k8s::object::Labels;
-use crate::k8s::quantity::Quantity;
-use crate::k8s::{Name, Uid};
+use crate::k8s::status::Health;
 
 use super::command::Motion;
-use super::filter::{Filter, Filterable};
+use super::filter::Filter;
 use super::page::Context;
-use super::screen::{Align, Cell, ColumnHead, Empty, Sorted, Table, TableLine, TableRow};
+use super::screen::{Align, ColumnHead, Empty, Sorted, Table, TableLine, TableRow};
+
+pub use column::{Column, SortKey, Unit};
+use rows::{Rows, Rules};
 
 /// A row's source: an object, a workload, a domain.
 pub trait Record {
     fn id(&self) -> Uid;
-    /// All that a filter's text is searched in, separated by spaces.
-    fn search_text(&self) -> String;
+    /// All that a filter's text is searched in.
+    fn texts(&self, each: &mut dyn FnMut(&str));
     fn labels(&self) -> Option<&Labels> {
         None
     }
-}
-
-/// One column over records of type `T`.
-pub struct Column<T> {
-    pub title: Cow<'static, str>,
-    pub align: Align,
-    pub min: u16,
-    pub max: u16,
-    /// Where room is short, the highest go first; 0 stays always.
-    pub priority: u8,
-    /// Only in the wide form of the table.
-    pub wide: bool,
-    pub fills: bool,
-    pub unit: Unit,
-    pub cell: fn(&T, &Context) -> Cell,
-    pub key: fn(&T, &Context) -> SortKey,
-}
-
-impl<T> fmt::Debug for Column<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.title)
+    /// The state that rows are counted by.
+    fn health(&self) -> Option<Health> {
+        None
+    }
+    /// Their order before the reader sorts; equal ones stand as they came.
+    fn compare(&self, _other: &Self) -> Ordering {
+        Ordering::Equal
     }
 }
 
-/// What rows are ordered and compared by.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub enum SortKey {
-    /// After everything else, in both directions.
-    #[default]
-    Nothing,
-    /// In the column's base unit: thousandths, bytes, seconds.
-    Number(i64),
-    Text(Name),
-}
+/// Marks up to this number are looked up one by one.
+const MARKS_FEW: usize = 1_000;
 
-/// How numbers of a column are written in a filter.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Unit {
-    #[default]
-    None,
-    /// `500m`, `0.5`: quantities kept in thousandths.
-    Milli,
-    /// `64Mi`.
-    Bytes,
-    /// `90s`, `1h30m`, `2d`.
-    Seconds,
-}
-
-impl Unit {
-    pub fn parse(self, text: &str) -> Option<i64> {
-        match self {
-            Self::None => text.trim_end_matches('%').parse().ok(),
-            Self::Milli => Quantity::parse(text).ok().map(Quantity::milli),
-            Self::Bytes => Quantity::parse(text).ok().map(Quantity::value),
-            Self::Seconds => seconds(text),
-        }
-    }
-}
-
-fn seconds(text: &str) -> Option<i64> {
-    let mut total = 0_i64;
-    let mut number = String::new();
-    for letter in text.chars() {
-        let size = match letter {
-            's' => 1,
-            'm' => 60,
-            'h' => 3600,
-            'd' => 86_400,
-            'w' => 604_800,
-            'y' => 31_536_000,
-            digit if digit.is_ascii_digit() => {
-                number.push(digit);
-                continue;
-            }
-            _ => return None,
-        };
-        total = total.checked_add(number.parse::<i64>().ok()?.checked_mul(size)?)?;
-        number.clear();
-    }
-    if !number.is_empty() {
-        total = total.checked_add(number.parse().ok()?)?;
-    }
-    Some(total)
-}
-
-impl<T> Column<T> {
-    pub const fn new(
-        title: &'static str,
-        cell: fn(&T, &Context) -> Cell,
-        key: fn(&T, &Context) -> SortKey,
-    ) -> Self {
-        Self {
-            title: Cow::Borrowed(title),
-            align: Align::Left,
-            min: 4,
-            max: 40,
-            priority: 1,
-            wide: false,
-            fills: false,
-            unit: Unit::None,
-            cell,
-            key,
-        }
-    }
-
-    /// A column that stays and is cut in the middle.
-    #[must_use]
-    pub const fn name(mut self) -> Self {
-        self.align = Align::Name;
-        self.priority = 0;
-        self.min = 12;
-        self.max = 60;
-        self
-    }
-
-    #[must_use]
-    pub const fn number(mut self, unit: Unit) -> Self {
-        self.align = Align::Right;
-        self.unit = unit;
-        self
-    }
-
-    #[must_use]
-    pub const fn width(mut self, min: u16, max: u16) -> Self {
-        self.min = min;
-        self.max = max;
-        self
-    }
-
-    #[must_use]
-    pub const fn priority(mut self, priority: u8) -> Self {
-        self.priority = priority;
-        self
-    }
-
-    #[must_use]
-    pub const fn wide(mut self) -> Self {
-        self.wide = true;
-        self
-    }
-
-    #[must_use]
-    pub const fn fills(mut self) -> Self {
-        self.fills = true;
-        self.max = u16::MAX;
-        self
-    }
-}
-
-/// A page's table: the records that the filter lets through, in order, and what is selected.
+/// A page's table: the rows that the filter lets through, in order, and what is selected.
 #[derive(Clone, Debug)]
 pub struct TableState<T> {
-    records: Vec<T>,
-    /// Records before the filter.
-    unfiltered: usize,
+    rows: Rows<T>,
     cursor: Option<Uid>,
+    /// An object to put the cursor on as soon as it is here.
+    expected: Option<Uid>,
     cursor_index: usize,
     first: usize,
     marks: BTreeSet<Uid>,
     last_mark: Option<Uid>,
     sort: Option<(usize, Sorted)>,
     filter: Filter,
+    /// What must be judged anew before the rows are looked at.
+    stale: Stale,
     wide: bool,
     height: usize,
     dropped_marks: usize,
-    /// Widest cell seen in each column, so that columns keep their width while one scrolls.
-    widths: Vec<u16>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Stale {
+    Nothing,
+    /// The filter lets less through than before.
+    Narrower,
+    Filter,
+    Order,
 }
 
 impl<T> Default for TableState<T> {
     fn default() -> Self {
         Self {
-            records: Vec::new(),
-            unfiltered: 0,
+            rows: Rows::default(),
             cursor: None,
+            expected: None,
             cursor_index: 0,
             first: 0,
             marks: BTreeSet::new(),
             last_mark: None,
             sort: None,
             filter: Filter::default(),
+            stale: Stale::Nothing,
             wide: false,
             height: 1,
             dropped_marks: 0,
-            widths: Vec::new(),
         }
-    }
-}
-
-struct Row<'a, T> {
-    record: &'a T,
-    columns: &'a [Column<T>],
-    context: &'a Context<'a>,
-}
-
-impl<T: Record> Filterable for Row<'_, T> {
-    fn text(&self) -> String {
-        self.record.search_text()
-    }
-
-    fn labels(&self) -> Option<&Labels> {
-        self.record.labels()
-    }
-
-    fn column(&self, name: &str) -> Option<(SortKey, Unit)> {
-        self.columns
-            .iter()
-            .find(|column| column.title.eq_ignore_ascii_case(name))
-            .map(|column| ((column.key)(self.record, self.context), column.unit))
     }
 }
 
@@ -248,8 +107,8 @@ impl<T: Record> TableState<T> {
         }
     }
 
-    /// Takes the records in: filters, sorts, and keeps cursor and marks on their objects. `height`
-    /// is the number of rows in view, the head not counted.
+    /// Takes all rows anew and keeps cursor and marks on their objects. `height` is the number of
+    /// rows in view, the head not counted.
     pub fn settle(
         &mut self,
         records: impl IntoIterator<Item = T>,
@@ -258,58 +117,126 @@ impl<T: Record> TableState<T> {
         context: &Context,
     ) {
         self.height = height.max(1);
-        let mut total = 0;
-        let mut kept: Vec<T> = records
-            .into_iter()
-            .inspect(|_| total += 1)
-            .filter(|record| {
-                self.filter.is_empty()
-                    || self.filter.matches(&Row {
-                        record,
-                        columns,
-                        context,
-                    })
-            })
-            .collect();
-        self.unfiltered = total;
-        if let Some((index, sorted)) = self.sort
-            && let Some(column) = columns.get(index)
-        {
-            let mut keyed: Vec<(SortKey, T)> = kept
-                .into_iter()
-                .map(|record| ((column.key)(&record, context), record))
-                .collect();
-            keyed.sort_by(|(one, _), (other, _)| order(one, other, sorted));
-            kept = keyed.into_iter().map(|(_, record)| record).collect();
-        }
-        self.records = kept;
+        self.replace(records, columns, context);
         self.follow_cursor();
+    }
+
+    /// The same before the height is known; settle the view afterwards.
+    pub fn replace(
+        &mut self,
+        records: impl IntoIterator<Item = T>,
+        columns: &[Column<T>],
+        context: &Context,
+    ) {
+        self.stale = Stale::Nothing;
+        self.rows.replace(
+            records,
+            &Rules {
+                columns,
+                sort: self.sort,
+                filter: &self.filter,
+                context,
+            },
+        );
         self.drop_hidden_marks();
     }
 
+    /// Single rows that came or changed, and those that are gone; settle the view afterwards.
+    pub fn take(
+        &mut self,
+        changed: impl IntoIterator<Item = Result<T, Uid>>,
+        columns: &[Column<T>],
+        context: &Context,
+    ) {
+        self.refresh(columns, context);
+        let rules = Rules {
+            columns,
+            sort: self.sort,
+            filter: &self.filter,
+            context,
+        };
+        for change in changed {
+            let hidden = match change {
+                Ok(record) => {
+                    let id = record.id();
+                    (!self.rows.put(record, &rules)).then_some(id)
+                }
+                Err(id) => {
+                    self.rows.remove(&id);
+                    Some(id)
+                }
+            };
+            if let Some(id) = hidden.filter(|_| !self.marks.is_empty())
+                && self.marks.remove(&id)
+            {
+                self.dropped_marks += 1;
+            }
+        }
+    }
+
+    /// Judges anew what a new order or filter concerns, and brings the view to the cursor.
+    pub fn settle_view(&mut self, columns: &[Column<T>], height: usize, context: &Context) {
+        self.height = height.max(1);
+        self.refresh(columns, context);
+        self.follow_cursor();
+    }
+
+    /// Judges anew what a new order or filter concerns.
+    pub fn refresh(&mut self, columns: &[Column<T>], context: &Context) {
+        let rules = Rules {
+            columns,
+            sort: self.sort,
+            filter: &self.filter,
+            context,
+        };
+        match std::mem::replace(&mut self.stale, Stale::Nothing) {
+            Stale::Nothing => return,
+            Stale::Narrower => self.rows.filter(&rules, true),
+            Stale::Filter => self.rows.filter(&rules, false),
+            Stale::Order => self.rows.sort(&rules),
+        }
+        self.drop_hidden_marks();
+        self.follow_cursor();
+    }
+
+    /// What rows say changes, not which there are.
+    pub fn amend(&mut self, change: impl Fn(&mut T)) {
+        self.rows.amend(change);
+        self.stale = Stale::Order;
+    }
+
+    /// Whether time alone changes what the filter lets through.
+    pub fn is_timed(&self, columns: &[Column<T>]) -> bool {
+        self.filter.columns().any(|name| {
+            columns.iter().any(|column| {
+                column.unit == Unit::Seconds && column.title.eq_ignore_ascii_case(name)
+            })
+        })
+    }
+
+    /// The filter is to be asked again about every row.
+    pub fn judge_again(&mut self) {
+        self.stale = self.stale.max(Stale::Filter);
+    }
+
     fn follow_cursor(&mut self) {
-        let last = self.records.len().saturating_sub(1);
+        let arrived = self.expected.as_ref().and_then(|id| self.rows.position(id));
+        if let Some(index) = arrived {
+            self.expected = None;
+            return self.set_index(index);
+        }
+        let last = self.rows.len().saturating_sub(1);
         let at = self
-            .records
-            .get(self.cursor_index)
-            .filter(|record| Some(record.id()) == self.cursor)
-            .map(|_| self.cursor_index)
-            .or_else(|| {
-                let cursor = self.cursor.as_ref()?;
-                self.records
-                    .iter()
-                    .position(|record| record.id() == *cursor)
-            });
+            .cursor
+            .as_ref()
+            .and_then(|cursor| self.rows.position(cursor));
         self.set_index(at.unwrap_or(self.cursor_index).min(last));
     }
 
     fn drop_hidden_marks(&mut self) {
-        if self.marks.is_empty() {
-            return;
-        }
-        let shown: BTreeSet<Uid> = self.records.iter().map(Record::id).collect();
+        let rows = &self.rows;
         let before = self.marks.len();
-        self.marks.retain(|mark| shown.contains(mark));
+        self.marks.retain(|mark| rows.get(mark).is_some());
         self.dropped_marks += before - self.marks.len();
     }
 
@@ -319,8 +246,8 @@ impl<T: Record> TableState<T> {
     }
 
     fn set_index(&mut self, index: usize) {
-        self.cursor_index = index.min(self.records.len().saturating_sub(1));
-        if let Some(record) = self.records.get(self.cursor_index) {
+        self.cursor_index = index.min(self.rows.len().saturating_sub(1));
+        if let Some(record) = self.selected() {
             self.cursor = Some(record.id());
         }
         let bottom = self.first + self.height;
@@ -329,7 +256,7 @@ impl<T: Record> TableState<T> {
         } else if self.cursor_index >= bottom {
             self.first = self.cursor_index + 1 - self.height;
         }
-        let deepest = self.records.len().saturating_sub(self.height);
+        let deepest = self.rows.len().saturating_sub(self.height);
         self.first = self.first.min(deepest);
     }
 
@@ -337,6 +264,7 @@ impl<T: Record> TableState<T> {
         let half = (self.height / 2).max(1);
         let page = self.height.saturating_sub(1).max(1);
         let index = self.cursor_index;
+        self.expected = None;
         self.set_index(match motion {
             Motion::Up | Motion::PreviousMatch => index.saturating_sub(1),
             Motion::Down | Motion::NextMatch => index + 1,
@@ -352,21 +280,12 @@ impl<T: Record> TableState<T> {
 
     /// Puts the cursor on an object, now or when it arrives.
     pub fn select(&mut self, id: Uid) {
-        self.cursor = Some(id);
-        self.cursor_index = self
-            .records
-            .iter()
-            .position(|record| Some(record.id()) == self.cursor)
-            .unwrap_or(usize::MAX - 1);
-        if self.cursor_index < self.records.len() {
-            self.set_index(self.cursor_index);
-        } else {
-            self.cursor_index = 0;
-        }
+        self.expected = Some(id);
+        self.follow_cursor();
     }
 
     pub fn selected(&self) -> Option<&T> {
-        self.records.get(self.cursor_index)
+        self.rows.from(self.cursor_index).next()
     }
 
     /// The marked records, else the one under the cursor.
@@ -374,19 +293,50 @@ impl<T: Record> TableState<T> {
         if self.marks.is_empty() {
             return self.selected().into_iter().collect();
         }
-        self.records
+        if self.marks.len() > MARKS_FEW {
+            let marked = |record: &&T| self.marks.contains(&record.id());
+            return self.rows.from(0).filter(marked).collect();
+        }
+        let mut found: Vec<(usize, &T)> = self
+            .marks
             .iter()
-            .filter(|record| self.marks.contains(&record.id()))
-            .collect()
+            .filter_map(|mark| Some((self.rows.position(mark)?, self.rows.get(mark)?)))
+            .collect();
+        found.sort_by_key(|(index, _)| *index);
+        found.into_iter().map(|(_, record)| record).collect()
     }
 
-    pub fn records(&self) -> &[T] {
-        &self.records
+    /// The rows that the filter lets through, in order.
+    pub fn rows(&self) -> impl Iterator<Item = &T> {
+        self.rows.from(0)
+    }
+
+    /// The rows in view.
+    pub fn visible(&self) -> impl Iterator<Item = &T> {
+        self.rows.from(self.first).take(self.height)
+    }
+
+    /// The row of an object, where the filter lets it through.
+    pub fn get(&self, id: &Uid) -> Option<&T> {
+        self.rows.get(id)
+    }
+
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.len() == 0
+    }
+
+    /// How many rows are in a state.
+    pub fn count(&self, health: Health) -> usize {
+        self.rows.count(health)
     }
 
     /// How many records there are without the filter.
     pub fn unfiltered(&self) -> usize {
-        self.unfiltered
+        self.rows.all()
     }
 
     pub fn marks(&self) -> &BTreeSet<Uid> {
@@ -399,7 +349,6 @@ impl<T: Record> TableState<T> {
 
     pub fn toggle_wide(&mut self) {
         self.wide = !self.wide;
-        self.widths.clear();
     }
 
     /// Marks or unmarks the row under the cursor and goes on to the next.
@@ -419,13 +368,12 @@ impl<T: Record> TableState<T> {
         let from = self
             .last_mark
             .as_ref()
-            .and_then(|mark| self.records.iter().position(|record| record.id() == *mark))
+            .and_then(|mark| self.rows.position(mark))
             .unwrap_or(self.cursor_index);
         let (low, high) = (from.min(self.cursor_index), from.max(self.cursor_index));
         let ids: Vec<Uid> = self
-            .records
-            .iter()
-            .skip(low)
+            .rows
+            .from(low)
             .take(high + 1 - low)
             .map(Record::id)
             .collect();
@@ -433,7 +381,7 @@ impl<T: Record> TableState<T> {
     }
 
     pub fn mark_all(&mut self) {
-        self.marks = self.records.iter().map(Record::id).collect();
+        self.marks = self.rows().map(Record::id).collect();
     }
 
     pub fn unmark(&mut self) {
@@ -448,7 +396,22 @@ impl<T: Record> TableState<T> {
     /// Sets the filter; settle again afterwards.
     pub fn set_filter(&mut self, text: &str, columns: &[Column<T>]) -> Result<(), String> {
         let names: Vec<&str> = columns.iter().map(|column| &*column.title).collect();
-        self.filter = Filter::parse(text, &names)?;
+        let filter = Filter::parse(text, &names)?;
+        if filter == self.filter {
+            return Ok(());
+        }
+        let stale = if filter.is_narrower(&self.filter) {
+            Stale::Narrower
+        } else {
+            Stale::Filter
+        };
+        // Two steps at once are more than one that narrows.
+        let stale = match self.stale {
+            Stale::Nothing => stale,
+            before => before.max(Stale::Filter),
+        };
+        self.stale = stale;
+        self.filter = filter;
         Ok(())
     }
 
@@ -492,10 +455,12 @@ impl<T: Record> TableState<T> {
             Sorted::Ascending
         };
         self.sort = Some((index, sorted));
+        self.stale = Stale::Order;
         Ok(())
     }
 
     pub fn reverse(&mut self) {
+        self.stale = Stale::Order;
         if let Some((_, sorted)) = &mut self.sort {
             *sorted = match *sorted {
                 Sorted::Ascending => Sorted::Descending,
@@ -520,9 +485,7 @@ impl<T: Record> TableState<T> {
         let heads = shown.iter().map(|(index, column)| ColumnHead {
             title: column.title.clone().into_owned(),
             align: column.align,
-            min: column
-                .min
-                .max(self.widths.get(*index).copied().unwrap_or(0)),
+            min: column.min,
             max: column.max,
             priority: column.priority,
             sorted: self
@@ -541,7 +504,7 @@ impl<T: Record> TableState<T> {
             let place = self.cursor_index.saturating_sub(first);
             first += (place + 1 + needed).saturating_sub(self.height).min(place);
         }
-        for (offset, record) in self.records.iter().skip(first).enumerate() {
+        for (offset, record) in self.rows.from(first).enumerate() {
             if lines >= self.height {
                 break;
             }
@@ -564,12 +527,12 @@ impl<T: Record> TableState<T> {
             empty: rows.is_empty().then_some(empty),
             rows,
             first,
-            total: self.records.len(),
+            total: self.rows.len(),
         }
     }
 
-    /// The commands that all tables understand. `true`: it was one of them, and the page settles
-    /// the table again.
+    /// The commands that all tables understand. `true`: it was one of them; settle the view
+    /// afterwards.
     pub fn command(
         &mut self,
         command: &super::command::Command,
@@ -589,15 +552,5 @@ impl<T: Record> TableState<T> {
             _ => return Ok(false),
         }
         Ok(true)
-    }
-}
-
-fn order(one: &SortKey, other: &SortKey, sorted: Sorted) -> Ordering {
-    match (one, other) {
-        (SortKey::Nothing, SortKey::Nothing) => Ordering::Equal,
-        (SortKey::Nothing, _) => Ordering::Greater,
-        (_, SortKey::Nothing) => Ordering::Less,
-        _ if sorted == Sorted::Descending => other.cmp(one),
-        _ => one.cmp(other),
     }
 }

@@ -10,6 +10,7 @@ mod propose;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::answer::Answer;
 use super::effect::Effect;
 use super::model::Model;
 use super::msg::Msg;
@@ -22,8 +23,8 @@ pub use command::run;
 
 /// How long a message stays.
 const NOTICE_STAYS: SignedDuration = SignedDuration::from_secs(8);
-/// The header's figures are read anew at most this often.
-const SUMMARY_EVERY: SignedDuration = SignedDuration::from_millis(1_000);
+/// While the pulse is shown, waiting may grow into trouble without any change.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// Longer than pages wait between two looks.
 const CATCH_UP: SignedDuration = SignedDuration::from_millis(1_200);
@@ -56,6 +57,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
                 model.cache.print(&resource, event);
                 model.unsettled = true;
             }
+        }
+        Msg::Answer(_, Answer::Summary(summary)) => {
+            model.summary.take(*summary);
+            model.unsettled = true;
         }
         Msg::Answer(view, answer) => {
             let asks = model.with_page(view, now, |page, context| page.receive(answer, context));
@@ -113,20 +118,28 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         return effects;
     }
     model.unsettled = false;
-    let stale = model
-        .summary
-        .at
-        .is_none_or(|at| now.duration_since(at) >= SUMMARY_EVERY)
-        // The first figures come with the first objects.
-        || model.summary.nodes + model.summary.pods == 0;
-    if model.summary.version != model.cache.version() && stale {
-        model.summary = Summary::of(&model.cache.cluster, model.cache.version(), now);
-    }
+    summarize(model, now, &mut effects);
     propose::ask_forecast(model, &mut effects);
     let view = model.view();
     let asks = model.with_page(view, now, |page, context| page.settle(context));
     carry_out(model, asks.unwrap_or_default(), now, &mut effects);
     effects
+}
+
+/// Orders the figures of the whole cluster. Before all is here they would tell of another one.
+fn summarize(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let version = model.cache.version();
+    let unchanged = if model.view() == View::Pulse {
+        LOOK_AGAIN
+    } else {
+        SignedDuration::MAX
+    };
+    if model.is_loaded() && model.summary.ask(version, unchanged, now) {
+        let cluster = model.cache.cluster.clone();
+        effects.push(Effect::work(View::Pulse, move || {
+            Answer::Summary(Box::new(Summary::of(&cluster, version, now)))
+        }));
+    }
 }
 
 /// When something on the screen ends or changes by itself, without any message.
@@ -136,9 +149,7 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         .as_ref()
         .and_then(|notice| notice.at)
         .map(|at| at + NOTICE_STAYS);
-    let summary = (model.summary.version != model.cache.version())
-        .then(|| model.summary.at.map(|at| at + SUMMARY_EVERY))
-        .flatten();
+    let summary = model.summary.next_wake(model.cache.version());
     let lost = model.lost().map(|_| now + SignedDuration::from_secs(1));
     let page = model
         .page()

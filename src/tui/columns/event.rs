@@ -15,9 +15,7 @@ pub const COLUMNS: &[Column<ObjectRow>] = &[
             let age = of_event(&row.object).map(|entry| humanize::age(entry.at, context.now));
             Cell::new(age.unwrap_or_default(), Role::Dim)
         },
-        |row: &ObjectRow, context: &Context| {
-            age_key(of_event(&row.object).map(|entry| entry.at), context.now)
-        },
+        |row: &ObjectRow, _| age_key(of_event(&row.object).map(|entry| entry.at)),
     )
     .number(Unit::Seconds)
     .width(5, 8)

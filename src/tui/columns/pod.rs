@@ -55,6 +55,16 @@ impl Shown for PodRow {
     fn object(&self) -> &Arc<Object> {
         &self.object
     }
+
+    fn more_texts(&self, each: &mut dyn FnMut(&str)) {
+        let node = self.object.pod().and_then(|pod| pod.node.as_deref());
+        each(node.unwrap_or_default());
+        each(&self.status.word);
+    }
+
+    fn state(&self) -> Option<Health> {
+        Some(self.health)
+    }
 }
 
 /// Position of the column that pods are ordered by at first: the worst state on top.
@@ -65,11 +75,11 @@ pub const COLUMNS: &[Column<PodRow>] = &[
     name(),
     Column::new("STATUS", status_cell, |row: &PodRow, _| {
         // The worst first, and within one state by its word.
-        SortKey::Text(Name::from(format!(
+        SortKey::Text(smol_str::format_smolstr!(
             "{} {}",
             9 - rank(row.health),
             row.status.word
-        )))
+        ))
     })
     .width(10, 28)
     .priority(0),

@@ -21,6 +21,10 @@ impl Shown for ServiceRow {
     fn object(&self) -> &Arc<Object> {
         &self.object
     }
+
+    fn state(&self) -> Option<Health> {
+        Some(self.service.health())
+    }
 }
 
 pub const COLUMNS: &[Column<ServiceRow>] = &[

@@ -1,5 +1,6 @@
 //! Workloads of every kind: how many should be, how many are, what holds the rest up.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -27,6 +28,19 @@ pub struct WorkloadRow {
 impl Shown for WorkloadRow {
     fn object(&self) -> &Arc<Object> {
         &self.object
+    }
+
+    fn state(&self) -> Option<Health> {
+        Some(self.health)
+    }
+
+    /// Trouble first, then by name.
+    fn before(&self, other: &Self) -> Ordering {
+        let place = |row: &Self| !row.health.is_trouble();
+        let (one, two) = (&self.object.key, &other.object.key);
+        place(self)
+            .cmp(&place(other))
+            .then_with(|| (&one.namespace, &one.name).cmp(&(&two.namespace, &two.name)))
     }
 }
 

@@ -27,11 +27,7 @@ pub fn draw(
             None
         }
         Overlay::Command(line) => {
-            let below = Rect {
-                height: room.height,
-                ..room
-            };
-            completions(line, palette, below, buffer);
+            completions(line, palette, room, buffer);
             None
         }
         Overlay::Palette(line) => Some(finder(line, palette, room, buffer)),
@@ -85,6 +81,24 @@ fn panel(title: &Line, palette: &Palette, area: Rect, role: Role, buffer: &mut B
     }
 }
 
+/// One line in the first row of an area.
+fn row(line: &Line, palette: &Palette, area: Rect, buffer: &mut Buffer) {
+    let place = Rect { height: 1, ..area };
+    put(buffer, palette, place, line, Some(Role::Panel));
+}
+
+/// As many lines as there is room for.
+fn rows<'a>(
+    lines: impl Iterator<Item = &'a Line>,
+    palette: &Palette,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    for (line, y) in lines.zip(area.top()..area.bottom()) {
+        row(line, palette, Rect { y, ..area }, buffer);
+    }
+}
+
 /// Centred, no larger than the room.
 fn centred(room: Rect, columns: u16, rows: u16) -> Rect {
     let columns = columns.min(room.width);
@@ -98,18 +112,11 @@ fn centred(room: Rect, columns: u16, rows: u16) -> Rect {
 }
 
 fn text(value: &TextPanel, palette: &Palette, room: Rect, buffer: &mut Buffer) {
-    let rows = u16::try_from(value.lines.len()).unwrap_or(u16::MAX);
-    let area = centred(room, room.width, rows.saturating_add(2));
+    let height = u16::try_from(value.lines.len()).unwrap_or(u16::MAX);
+    let area = centred(room, room.width, height.saturating_add(2));
     let inside = panel(&value.title, palette, area, Role::Rule, buffer);
     let lines = value.lines.iter().skip(value.scroll);
-    for (line, y) in lines.zip(inside.top()..inside.bottom()) {
-        let place = Rect {
-            y,
-            height: 1,
-            ..inside
-        };
-        put(buffer, palette, place, line, Some(Role::Panel));
-    }
+    rows(lines, palette, inside, buffer);
 }
 
 fn help(panel_value: &HelpPanel, palette: &Palette, room: Rect, buffer: &mut Buffer) {
@@ -117,14 +124,7 @@ fn help(panel_value: &HelpPanel, palette: &Palette, room: Rect, buffer: &mut Buf
     let lines = help_lines(panel_value, inside.width);
     let deepest = lines.len().saturating_sub(usize::from(inside.height));
     let from = panel_value.scroll.min(deepest);
-    for (line, y) in lines.iter().skip(from).zip(inside.top()..inside.bottom()) {
-        let place = Rect {
-            y,
-            height: 1,
-            ..inside
-        };
-        put(buffer, palette, place, line, Some(Role::Panel));
-    }
+    rows(lines.iter().skip(from), palette, inside, buffer);
 }
 
 /// Two columns of hints where there is room for two.
@@ -262,16 +262,7 @@ fn finder(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut Buffer
     let inside = panel(&title, palette, area, Role::Rule, buffer);
     let mut input = Line::of(line.prompt.clone(), Role::Key);
     input.push(line.input.clone(), Role::Strong);
-    put(
-        buffer,
-        palette,
-        Rect {
-            height: 1,
-            ..inside
-        },
-        &input,
-        Some(Role::Panel),
-    );
+    row(&input, palette, inside, buffer);
     let list = Rect {
         y: inside.y + 2,
         height: inside.height.saturating_sub(2),
@@ -304,30 +295,21 @@ fn confirm(
     buffer: &mut Buffer,
 ) -> Option<(u16, u16)> {
     let typed = u16::from(value.typed.is_some()) * 2;
-    let rows = u16::try_from(value.lines.len()).unwrap_or(u16::MAX - 8) + typed + 4;
+    let height = u16::try_from(value.lines.len()).unwrap_or(u16::MAX - 8) + typed + 4;
     let longest = value.lines.iter().map(Line::width).max().unwrap_or(0);
     let columns = u16::try_from(longest + 6).unwrap_or(u16::MAX).clamp(56, 96);
-    let area = centred(room, columns, rows);
+    let area = centred(room, columns, height);
     let role = if value.dangerous {
         Role::Bad
     } else {
         Role::Accent
     };
     let inside = panel(&value.title, palette, area, role, buffer);
-    let bottom = inside.bottom().saturating_sub(2 + typed);
-    for (line, y) in value.lines.iter().zip(inside.y..bottom) {
-        put(
-            buffer,
-            palette,
-            Rect {
-                y,
-                height: 1,
-                ..inside
-            },
-            line,
-            Some(Role::Panel),
-        );
-    }
+    let above = Rect {
+        height: inside.height.saturating_sub(2 + typed),
+        ..inside
+    };
+    rows(value.lines.iter(), palette, above, buffer);
     let mut caret = None;
     if let Some((name, input)) = &value.typed {
         let y = inside.bottom().saturating_sub(3);
@@ -337,17 +319,7 @@ fn confirm(
         let column = u16::try_from(line.width() + width(input)).unwrap_or(0);
         let good = name == input;
         line.push(input.clone(), if good { Role::Good } else { Role::Warning });
-        put(
-            buffer,
-            palette,
-            Rect {
-                y,
-                height: 1,
-                ..inside
-            },
-            &line,
-            Some(Role::Panel),
-        );
+        row(&line, palette, Rect { y, ..inside }, buffer);
         caret = Some(((inside.x + column).min(inside.right()), y));
     }
     let mut line = Line::default();
@@ -356,17 +328,7 @@ fn confirm(
         line.push(format!(" {does}   "), Role::Dim);
     }
     let y = inside.bottom().saturating_sub(1);
-    put(
-        buffer,
-        palette,
-        Rect {
-            y,
-            height: 1,
-            ..inside
-        },
-        &line,
-        Some(Role::Panel),
-    );
+    row(&line, palette, Rect { y, ..inside }, buffer);
     caret
 }
 

@@ -143,7 +143,8 @@ impl Still {
     /// The header's figures, now: live, they follow within a second, and a still has no second.
     fn count(&mut self) {
         let cache = &self.model.cache;
-        self.model.summary = Summary::of(&cache.cluster, cache.version(), clock::now());
+        let summary = Summary::of(&cache.cluster, cache.version(), clock::now());
+        self.model.summary.take(summary);
     }
 
     /// Takes messages until none comes for a while; a log that never rests is cut off.

@@ -20,13 +20,14 @@ use crate::tui::effect::Effect;
 use crate::tui::forecast::why_here::{WhyHere, why_here};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Area, Ask, Context, Page};
+use crate::tui::pages::is_known;
 use crate::tui::screen::Widget;
 use crate::tui::text::{Line, Role};
 use crate::tui::view::{self, Opening, Place, Target};
 use crate::tui::widgets::cell_map::{CellAt, Direction};
 
 /// Above this many pods a survey is made on another thread.
-const INLINE_PODS: usize = 20_000;
+const INLINE_PODS: usize = 2_000;
 /// And at most this often.
 const SURVEY_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
@@ -41,6 +42,8 @@ pub struct Bays {
     version: Option<u64>,
     surveyed: Option<Timestamp>,
     working: bool,
+    /// Whether the survey was made of all nodes and pods.
+    complete: bool,
     /// The last answer why a pod is where it is, and the one that was asked for.
     why: Option<(Uid, WhyHere)>,
     asked: Option<(Uid, u64)>,
@@ -88,9 +91,12 @@ impl Bays {
             return None;
         }
         let recent = |at: Timestamp| context.now.duration_since(at) < SURVEY_EVERY;
-        if self.surveyed.is_some_and(recent) {
+        // The first picture of all that is here does not wait.
+        let completed = is_known(context) && !self.complete;
+        if self.surveyed.is_some_and(recent) && !completed {
             return None;
         }
+        self.complete = is_known(context);
         self.version = Some(version);
         self.working = true;
         let cluster = context.cluster.clone();

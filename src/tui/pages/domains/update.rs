@@ -25,7 +25,9 @@ use crate::tui::screen::Widget;
 use crate::tui::view::{self, Opening, Place};
 
 /// Above this many pods surveys are made on another thread.
-const INLINE_PODS: usize = 20_000;
+const INLINE_PODS: usize = 2_000;
+/// And at most this often.
+const SURVEY_EVERY: SignedDuration = SignedDuration::from_secs(1);
 /// Displaced pods that one question to the scheduler may hold, so that answers keep coming in.
 const BATCH_PODS: usize = 2_000;
 /// Answers are asked for anew at most this often; longer where the scheduler takes long.
@@ -49,6 +51,7 @@ pub struct DomainsPage {
     state: State,
     version: Option<u64>,
     surveying: bool,
+    surveyed: Option<Timestamp>,
     asking: bool,
     asked_at: Option<Timestamp>,
     snapshot: Option<Shared>,
@@ -60,12 +63,18 @@ impl DomainsPage {
         if self.version == Some(version) || self.surveying {
             return None;
         }
+        let inline = context.cluster.count(&resources::PODS) <= INLINE_PODS;
+        let recent = |at: Timestamp| context.now.duration_since(at) < SURVEY_EVERY;
+        if !inline && self.surveyed.is_some_and(recent) {
+            return None;
+        }
         self.version = Some(version);
-        if context.cluster.count(&resources::PODS) <= INLINE_PODS {
+        if inline {
             self.take(Arc::new(Survey::of(context.cluster)), context);
             return None;
         }
         self.surveying = true;
+        self.surveyed = Some(context.now);
         let cluster = context.cluster.clone();
         Some(Ask::Effect(Effect::work(view::View::Domains, move || {
             Answer::Survey(Arc::new(Survey::of(&cluster)))

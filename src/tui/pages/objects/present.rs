@@ -11,6 +11,7 @@ use crate::stdx::humanize::{counted, thousands};
 use crate::tui::cache::FeedState;
 use crate::tui::columns::{glyph, role, text_key};
 use crate::tui::diff::{self, Diff, LineKind, Noise};
+use crate::tui::listing::Source;
 use crate::tui::page::Context;
 use crate::tui::pages::timeline::entry::Tone;
 use crate::tui::screen::{Cell, Document, EditorPanel, Empty, Extent, Hint, Widget};
@@ -115,10 +116,14 @@ pub(super) fn present(page: &ObjectsPage, context: &Context) -> Widget {
             ..Document::default()
         });
     }
-    if let Some(resource) = &page.resource {
+    if page.list.source.resource.is_some() {
         let empty = list_empty(page, context);
-        let columns = ObjectsPage::columns(page.columns.as_deref(), resource);
-        return Widget::Table(page.table.present(columns, context, empty, |_| Vec::new()));
+        return Widget::Table(page.list.table.present(
+            page.list.source.columns(),
+            context,
+            empty,
+            |_| Vec::new(),
+        ));
     }
     let empty = Empty {
         why: "the server's kinds are not known yet".into(),
@@ -131,7 +136,7 @@ pub(super) fn present(page: &ObjectsPage, context: &Context) -> Widget {
 }
 
 fn list_empty(page: &ObjectsPage, context: &Context) -> Empty {
-    let Some(resource) = &page.resource else {
+    let Some(resource) = &page.list.source.resource else {
         return Empty::default();
     };
     let why = match context.cache.feed(resource) {
@@ -139,10 +144,10 @@ fn list_empty(page: &ObjectsPage, context: &Context) -> Empty {
         Some(FeedState::Forbidden { why }) => format!("you may not list {resource}: {why}"),
         Some(FeedState::Unknown) => format!("the server does not know {resource}"),
         Some(FeedState::Lost { why, .. }) => format!("no connection: {why}"),
-        Some(FeedState::Live { .. }) if page.table.filter().is_empty() => {
+        Some(FeedState::Live { .. }) if page.list.table.filter().is_empty() => {
             format!("no {resource} in {}", context.scope.words())
         }
-        Some(FeedState::Live { .. }) => format!("none matches `{}`", page.table.filter()),
+        Some(FeedState::Live { .. }) => format!("none matches `{}`", page.list.table.filter()),
     };
     Empty {
         why: why.into(),
@@ -383,24 +388,21 @@ pub(super) fn status(page: &ObjectsPage, _context: &Context) -> Line {
     if let Some(open) = &page.open {
         return Line::of(counted(open.lines.len(), "line", "lines"), Role::Dim);
     }
-    match &page.resource {
+    match &page.list.source.resource {
         Some(resource) => {
             let mut line = Line::of(resource.to_string(), Role::Accent).with(
-                format!(
-                    "  {}",
-                    counted(page.table.records().len(), "object", "objects")
-                ),
+                format!("  {}", counted(page.list.table.len(), "object", "objects")),
                 Role::Text,
             );
-            if page.table.records().len() < page.table.unfiltered() {
-                line.push(format!(" of {}", page.table.unfiltered()), Role::Dim);
+            if page.list.table.len() < page.list.table.unfiltered() {
+                line.push(format!(" of {}", page.list.table.unfiltered()), Role::Dim);
             }
             line
         }
         None => Line::of(
             format!(
                 "{}; enter lists one",
-                counted(page.kinds.records().len(), "kind", "kinds")
+                counted(page.kinds.len(), "kind", "kinds")
             ),
             Role::Text,
         ),

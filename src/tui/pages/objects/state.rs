@@ -8,14 +8,14 @@ use super::editor::{Editor, Step};
 use super::present;
 use crate::k8s::{Object, Resource, Uid, resources};
 use crate::tui::answer::Answer;
-use crate::tui::cache::KindInfo;
-use crate::tui::columns::{self, ObjectRow, Shown};
+use crate::tui::cache::{KindInfo, Logged};
+use crate::tui::columns::{self, ObjectRow};
 use crate::tui::command::{Command, Motion};
 use crate::tui::effect::Effect;
 use crate::tui::key::Chord;
+use crate::tui::listing::{Concerned, Listing, Source};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
-use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::{look, note, travel};
 use crate::tui::screen::{Hint, Widget};
 use crate::tui::table::{Column, Record, TableState};
@@ -25,13 +25,89 @@ use crate::tui::view::{Aspect, Opening, Place, Target, View};
 #[derive(Debug, Default)]
 pub struct ObjectsPage {
     pub(super) kinds: TableState<KindRow>,
-    /// The kind that is listed; none: the kinds themselves are.
-    pub(super) resource: Option<Resource>,
-    pub(super) table: TableState<ObjectRow>,
-    /// The server's columns, where the kind has none here and they are known.
-    pub(super) columns: Option<Vec<Column<ObjectRow>>>,
+    /// The objects of the kind that is listed.
+    pub(super) list: Listing<Objects>,
+    /// The cache's version and the second that an open object's text was made of.
+    told: Option<(u64, i64)>,
     pub(super) open: Option<OpenObject>,
     pub(super) editor: Option<Editor>,
+}
+
+/// The objects of one kind.
+#[derive(Debug, Default)]
+pub struct Objects {
+    /// The kind that is listed; none: the kinds themselves are.
+    pub resource: Option<Resource>,
+    /// The server's columns, where the kind has none here and they are known.
+    printed: Option<Vec<Column<ObjectRow>>>,
+    /// Which version of what the server prints the rows are of.
+    version: Option<u64>,
+}
+
+impl Objects {
+    /// Takes over what the server prints where it is new; says whether it was.
+    fn print(&mut self, context: &Context) -> bool {
+        let Some(resource) = &self.resource else {
+            return false;
+        };
+        let table = context.cache.printed.get(resource);
+        let version = table.map(|table| table.version);
+        if self.version == version {
+            return false;
+        }
+        self.version = version;
+        let namespaced = context.cache.kind(resource);
+        let namespaced = namespaced.is_none_or(|kind| kind.namespaced);
+        self.printed = table
+            .filter(|table| !table.columns.is_empty())
+            .map(|table| columns::printed::columns(&table.columns, namespaced));
+        true
+    }
+}
+
+impl Source for Objects {
+    type Row = ObjectRow;
+
+    fn columns(&self) -> &[Column<ObjectRow>] {
+        let own = || self.resource.as_ref().map_or(&[][..], columns::of);
+        self.printed.as_deref().unwrap_or_else(own)
+    }
+
+    fn all(&self, context: &Context) -> Vec<Arc<Object>> {
+        let resource = self.resource.iter();
+        resource
+            .flat_map(|resource| context.cluster.list(resource))
+            .cloned()
+            .collect()
+    }
+
+    fn row(&mut self, object: &Arc<Object>, context: &Context) -> Option<ObjectRow> {
+        let printed = context.cache.printed.get(&object.key.resource);
+        Some(ObjectRow {
+            object: Arc::clone(object),
+            cells: printed.and_then(|table| table.row(&object.uid)).cloned(),
+        })
+    }
+
+    fn concerned(&self, change: &Logged, context: &Context, rows: &mut Concerned) {
+        if Some(&change.key.resource) == self.resource.as_ref() {
+            rows.insert(change.uid.clone(), change.key.clone());
+        }
+        // Machines are ordered by what is on them, too.
+        if change.key.resource == resources::PODS
+            && self.resource.as_ref() == Some(&resources::NODES)
+        {
+            let now = context.cluster.get(&change.key);
+            let nodes = now
+                .into_iter()
+                .chain(&change.before)
+                .filter_map(|pod| pod.pod()?.node.as_ref())
+                .filter_map(|node| context.cluster.find(&resources::NODES, "", node));
+            for node in nodes {
+                rows.insert(node.uid.clone(), node.key.clone());
+            }
+        }
+    }
 }
 
 /// A kind as a row.
@@ -62,39 +138,20 @@ impl Record for KindRow {
         Uid(self.info.resource.to_string().into())
     }
 
-    fn search_text(&self) -> String {
-        format!(
-            "{} {} {}",
-            self.info.resource,
-            self.info.kind,
-            self.info.short_names.join(" ")
-        )
+    fn texts(&self, each: &mut dyn FnMut(&str)) {
+        each(&self.info.resource.to_string());
+        each(&self.info.kind);
+        self.info.short_names.iter().for_each(|name| each(name));
     }
 }
 
 impl ObjectsPage {
-    fn resettle(&mut self, context: &Context) {
+    fn resettle(&mut self, context: &Context) -> Vec<Ask> {
+        let mut asks = Vec::new();
         let height = usize::from(context.area.height.saturating_sub(1));
-        if let Some(resource) = self.resource.clone() {
-            let printed = context.cache.printed.get(&resource);
-            self.columns = printed
-                .filter(|table| !table.columns.is_empty())
-                .map(|table| {
-                    let namespaced = context.cache.kind(&resource);
-                    let namespaced = namespaced.is_none_or(|kind| kind.namespaced);
-                    columns::printed::columns(&table.columns, namespaced)
-                });
-            let rows: Vec<ObjectRow> = context
-                .cluster
-                .list(&resource)
-                .filter(|object| context.scope.contains_key(&object.key))
-                .map(|object| ObjectRow {
-                    object: Arc::clone(object),
-                    cells: printed.and_then(|table| table.row(&object.uid)).cloned(),
-                })
-                .collect();
-            let columns = Self::columns(self.columns.as_deref(), &resource);
-            self.table.settle(rows, columns, height, context);
+        if self.list.source.resource.is_some() {
+            self.list.source.print(context).then(|| self.list.restart());
+            asks = self.list.settle(height, context);
         } else {
             let rows: Vec<KindRow> = context
                 .cache
@@ -110,25 +167,23 @@ impl ObjectsPage {
             self.kinds
                 .settle(rows, present::KIND_COLUMNS, height, context);
         }
-        if let Some(open) = &mut self.open {
-            open.lines = present::lines(open, context);
-            let deepest = open
-                .lines
-                .len()
-                .saturating_sub(usize::from(context.area.height.saturating_sub(1)));
-            open.first = open.first.min(deepest);
-        }
+        self.tell(context);
         if let Some(editor) = &mut self.editor {
             editor.scroll_to_caret(usize::from(context.area.height.saturating_sub(3)));
         }
+        asks
     }
 
-    /// The server's columns, else ours.
-    pub(super) fn columns<'a>(
-        printed: Option<&'a [Column<ObjectRow>]>,
-        resource: &Resource,
-    ) -> &'a [Column<ObjectRow>] {
-        printed.unwrap_or_else(|| columns::of(resource))
+    /// Writes the open object's text anew when something or an age in it may have changed.
+    fn tell(&mut self, context: &Context) {
+        let Some(open) = &mut self.open else { return };
+        let of = Some((context.cache.version(), context.now.as_second()));
+        if self.told != of || open.lines.is_empty() {
+            self.told = of;
+            open.lines = present::lines(open, context);
+        }
+        let shown = usize::from(context.area.height.saturating_sub(1));
+        open.first = open.first.min(open.lines.len().saturating_sub(shown));
     }
 
     fn look_at(&mut self, target: Target, aspect: Aspect) -> Vec<Ask> {
@@ -190,7 +245,7 @@ impl ObjectsPage {
         if self.open.is_some() {
             return Vec::new();
         }
-        if self.resource.is_some() {
+        if self.list.source.resource.is_some() {
             return match self.selection(context).first() {
                 Some(target) => vec![look(target, Aspect::Describe)],
                 None => note("nothing is selected"),
@@ -209,18 +264,11 @@ impl ObjectsPage {
     }
 
     fn table_command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
-        let done = match &self.resource {
-            Some(resource) => {
-                let columns = Self::columns(self.columns.as_deref(), resource);
-                self.table.command(command, columns)
-            }
-            None => self.kinds.command(command, present::KIND_COLUMNS),
-        };
-        match done {
-            Ok(_) => {
-                self.resettle(context);
-                Vec::new()
-            }
+        if self.list.source.resource.is_some() {
+            return self.list.command(command, context);
+        }
+        match self.kinds.command(command, present::KIND_COLUMNS) {
+            Ok(_) => self.resettle(context),
             Err(why) => vec![Ask::Notice(Notice::warning(why))],
         }
     }
@@ -229,40 +277,43 @@ impl ObjectsPage {
 impl Page for ObjectsPage {
     fn feeds(&self) -> Vec<Resource> {
         let mut feeds = vec![resources::EVENTS];
-        feeds.extend(self.resource.clone());
+        feeds.extend(self.list.source.resource.clone());
         feeds
     }
 
     fn printed(&self) -> Option<Resource> {
-        self.resource.clone().filter(columns::is_printed)
+        let resource = self.list.source.resource.clone();
+        resource.filter(columns::is_printed)
     }
 
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
-        if opening.resource != self.resource {
-            self.resource.clone_from(&opening.resource);
-            self.table = TableState::default();
-            self.columns = None;
+        if opening.resource != self.list.source.resource {
+            let resource = opening.resource.clone();
+            let source = Objects {
+                resource,
+                ..Objects::default()
+            };
+            self.list = Listing::of(source, TableState::default());
         }
         self.open = None;
-        if let Some(uid) = &opening.select {
-            self.table.select(uid.clone());
+        let mut asks = self.resettle(context);
+        let of = opening.of.first();
+        if let Some(uid) = opening.select.as_ref().or(of.map(|target| &target.uid)) {
+            self.list.table.select(uid.clone());
         }
-        let mut asks = Vec::new();
-        if let Some(target) = opening.of.first() {
-            self.table.select(target.uid.clone());
+        if let Some(target) = of {
             let aspect = match opening.aspect {
                 Aspect::Usual | Aspect::Why => Aspect::Describe,
                 aspect => aspect,
             };
-            asks = self.look_at(target.clone(), aspect);
+            asks.extend(self.look_at(target.clone(), aspect));
+            self.tell(context);
         }
-        self.resettle(context);
         asks
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
-        Vec::new()
+        self.resettle(context)
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
@@ -276,13 +327,14 @@ impl Page for ObjectsPage {
                 if let Some(open) = &mut self.open {
                     open.everything = !open.everything;
                 }
-                self.resettle(context);
+                self.told = None;
+                self.tell(context);
                 return Vec::new();
             }
             _ => {}
         }
         let targets = self.selection(context);
-        let has_objects = self.resource.is_some() || self.open.is_some();
+        let has_objects = self.list.source.resource.is_some() || self.open.is_some();
         if has_objects && let Some(asks) = travel(command, &targets, context) {
             return asks;
         }
@@ -357,8 +409,8 @@ impl Page for ObjectsPage {
             }
             _ => {}
         }
-        self.resettle(context);
-        Vec::new()
+        self.told = None;
+        self.resettle(context)
     }
 
     fn present(&self, context: &Context) -> Widget {
@@ -369,31 +421,28 @@ impl Page for ObjectsPage {
         if let Some(open) = &self.open {
             return vec![open.target.clone()];
         }
-        if self.resource.is_none() {
+        if self.list.source.resource.is_none() {
             return Vec::new();
         }
-        self.table.meant().into_iter().map(Shown::target).collect()
+        self.list.selection()
     }
 
     fn filter(&self) -> Option<&str> {
         if self.open.is_some() {
             None
-        } else if self.resource.is_some() {
-            Some(self.table.filter())
+        } else if self.list.source.resource.is_some() {
+            Some(self.list.table.filter())
         } else {
             Some(self.kinds.filter())
         }
     }
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
-        match &self.resource {
-            Some(resource) => {
-                let columns = Self::columns(self.columns.as_deref(), resource);
-                self.table.set_filter(text, columns)?;
-            }
-            None => self.kinds.set_filter(text, present::KIND_COLUMNS)?,
+        if self.list.source.resource.is_some() {
+            return self.list.set_filter(text, context);
         }
-        self.resettle(context);
+        self.kinds.set_filter(text, present::KIND_COLUMNS)?;
+        self.kinds.refresh(present::KIND_COLUMNS, context);
         Ok(())
     }
 
@@ -409,12 +458,7 @@ impl Page for ObjectsPage {
         if self.is_editing() {
             return None;
         }
-        let created = self
-            .table
-            .records()
-            .iter()
-            .filter_map(|row| row.object.created);
-        next_turn(context.now, created)
+        self.list.next_wake(context)
     }
 
     fn view(&self) -> View {

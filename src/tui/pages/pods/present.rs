@@ -32,6 +32,7 @@ fn inside_height(page: &PodsPage, context: &Context) -> u16 {
 
 pub(super) fn present(page: &PodsPage, context: &Context) -> Widget {
     let table = page
+        .list
         .table
         .present(COLUMNS, context, empty(page, context), |_| Vec::new());
     match page.open_pod() {
@@ -144,18 +145,18 @@ pub fn tone_role(tone: Tone) -> Role {
 }
 
 fn empty(page: &PodsPage, context: &Context) -> Empty {
-    let (why, press) = if !page.table.filter().is_empty() {
+    let (why, press) = if !page.list.table.filter().is_empty() {
         (
             format!(
                 "no pod matches `{}`; {} without it",
-                page.table.filter(),
-                page.table.unfiltered()
+                page.list.table.filter(),
+                page.list.table.unfiltered()
             ),
             "/ and enter with no text shows all again",
         )
     } else if let Some(FeedState::Loading { loaded, .. }) = context.cache.feed(&resources::PODS) {
         (format!("loading pods, {loaded} so far"), "")
-    } else if !page.of.is_empty() {
+    } else if !page.list.source.of.is_empty() {
         ("it has no pods".to_owned(), "esc goes back")
     } else {
         (
@@ -172,14 +173,14 @@ fn empty(page: &PodsPage, context: &Context) -> Empty {
 /// Counts by how serious, the worst first.
 pub(super) fn status(page: &PodsPage, _context: &Context) -> Line {
     use crate::k8s::status::Health;
-    let records = page.table.records();
+    let table = &page.list.table;
     let mut line = Line::default();
-    if let [target, ..] = page.of.as_slice() {
+    if let [target, ..] = page.list.source.of.as_slice() {
         line.push(format!("of {}: ", target.path()), Role::Accent);
     }
-    line.push(counted(records.len(), "pod", "pods"), Role::Text);
-    if records.len() < page.table.unfiltered() {
-        line.push(format!(" of {}", page.table.unfiltered()), Role::Dim);
+    line.push(counted(table.len(), "pod", "pods"), Role::Text);
+    if table.len() < table.unfiltered() {
+        line.push(format!(" of {}", table.unfiltered()), Role::Dim);
     }
     for (health, word) in [
         (Health::Bad, "failing"),
@@ -188,16 +189,13 @@ pub(super) fn status(page: &PodsPage, _context: &Context) -> Line {
         (Health::Waiting, "waiting"),
         (Health::Terminating, "terminating"),
     ] {
-        let count = records.iter().filter(|row| row.health == health).count();
+        let count = table.count(health);
         if count > 0 {
             line.push(format!("  {} {count} {word}", glyph(health)), role(health));
         }
     }
-    if !page.table.marks().is_empty() {
-        line.push(
-            format!("  {} marked", page.table.marks().len()),
-            Role::Accent,
-        );
+    if !table.marks().is_empty() {
+        line.push(format!("  {} marked", table.marks().len()), Role::Accent);
     }
     line
 }

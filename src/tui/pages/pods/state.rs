@@ -1,18 +1,20 @@
 //! What the pods view keeps, and what commands do to it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use crate::k8s::workload::{WORKLOADS, pods_of};
-use crate::k8s::{Resource, Uid, resources};
+use crate::k8s::workload::{WORKLOADS, owner_of, pods_of};
+use crate::k8s::{Object, Resource, Uid, resources};
+use crate::tui::cache::Logged;
 use crate::tui::columns::Shown;
 use crate::tui::columns::pod::{COLUMNS, PodRow, STATUS};
 use crate::tui::command::{Command, Motion};
-use crate::tui::notice::Notice;
+use crate::tui::listing::{Concerned, Listing, Source};
 use crate::tui::page::{Ask, Context, Page};
-use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::travel;
 use crate::tui::screen::{Hint, Sorted, Widget};
-use crate::tui::table::TableState;
+use crate::tui::table::{Column, TableState};
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Target, View};
 
@@ -20,63 +22,106 @@ use super::present;
 
 #[derive(Debug)]
 pub struct PodsPage {
-    pub(super) table: TableState<PodRow>,
-    /// Only pods of these: workloads, nodes.
-    pub(super) of: Vec<Target>,
+    pub(super) list: Listing<Pods>,
     /// The pod whose containers are open, and the container under the cursor.
     pub(super) inside: Option<(Uid, usize)>,
 }
 
+/// All pods, or those of some objects.
+#[derive(Debug, Default)]
+pub struct Pods {
+    /// Only pods of these: workloads, nodes.
+    pub of: Vec<Target>,
+}
+
+impl Source for Pods {
+    type Row = PodRow;
+
+    fn columns(&self) -> &'static [Column<PodRow>] {
+        COLUMNS
+    }
+
+    fn all(&self, context: &Context) -> Vec<Arc<Object>> {
+        let cluster = context.cluster;
+        if self.of.is_empty() {
+            return cluster.pods().cloned().collect();
+        }
+        let mut found = Vec::new();
+        for target in &self.of {
+            if target.key.resource == resources::NODES {
+                found.extend(cluster.pods_on(&target.key.name).cloned());
+            } else if let Some(object) = cluster.get(&target.key) {
+                if object.pod().is_some() {
+                    found.push(Arc::clone(object));
+                } else {
+                    found.extend(pods_of(cluster, object).into_iter().cloned());
+                }
+            }
+        }
+        found
+    }
+
+    fn row(&mut self, object: &Arc<Object>, context: &Context) -> Option<PodRow> {
+        self.holds(object, context)
+            .then(|| PodRow::of(context.cluster, object))
+            .flatten()
+    }
+
+    fn concerned(&self, change: &Logged, context: &Context, rows: &mut Concerned) {
+        let cluster = context.cluster;
+        let mut add = |pod: &Arc<Object>| {
+            rows.insert(pod.uid.clone(), pod.key.clone());
+        };
+        if change.key.resource == resources::PODS {
+            rows.insert(change.uid.clone(), change.key.clone());
+        } else if change.key.resource == resources::NODES {
+            // Whether its machine answers is part of a pod's state.
+            cluster.pods_on(&change.key.name).for_each(add);
+        } else if !self.of.is_empty()
+            && let Some(object) = cluster.get(&change.key)
+        {
+            // Pods may be here before the objects between them and their workload.
+            pods_of(cluster, object).into_iter().for_each(&mut add);
+        }
+    }
+}
+
+impl Pods {
+    fn holds(&self, pod: &Arc<Object>, context: &Context) -> bool {
+        let is_of = |target: &Target| {
+            if target.key.resource == resources::NODES {
+                let node = pod.pod().and_then(|pod| pod.node.as_ref());
+                return node == Some(&target.key.name);
+            }
+            let mut current = Some(pod);
+            while let Some(object) = current {
+                if object.uid == target.uid || object.key == target.key {
+                    return true;
+                }
+                current = owner_of(context.cluster, object);
+            }
+            false
+        };
+        self.of.is_empty() || self.of.iter().any(is_of)
+    }
+}
+
 impl Default for PodsPage {
     fn default() -> Self {
+        let table = TableState::sorted_by(STATUS, Sorted::Ascending);
         Self {
-            table: TableState::sorted_by(STATUS, Sorted::Ascending),
-            of: Vec::new(),
+            list: Listing::of(Pods::default(), table),
             inside: None,
         }
     }
 }
 
 impl PodsPage {
-    fn rows(&self, context: &Context) -> Vec<PodRow> {
-        let cluster = context.cluster;
-        let row = |object| PodRow::of(cluster, object);
-        if self.of.is_empty() {
-            return cluster
-                .pods()
-                .filter(|object| context.scope.contains_key(&object.key))
-                .filter_map(row)
-                .collect();
-        }
-        let mut rows = Vec::new();
-        for target in &self.of {
-            if target.key.resource == resources::NODES {
-                rows.extend(cluster.pods_on(&target.key.name).filter_map(row));
-            } else if let Some(object) = cluster.get(&target.key) {
-                if object.pod().is_some() {
-                    rows.extend(row(object));
-                } else {
-                    rows.extend(pods_of(cluster, object).into_iter().filter_map(row));
-                }
-            }
-        }
-        rows
-    }
-
-    fn resettle(&mut self, context: &Context) {
-        let rows = self.rows(context);
-        self.table
-            .settle(rows, COLUMNS, present::table_height(self, context), context);
+    fn keep_inside(&mut self) {
         if let Some((uid, index)) = &mut self.inside {
-            let containers = self
-                .table
-                .records()
-                .iter()
-                .find(|row| row.object.uid == *uid)
-                .and_then(|row| row.object.pod())
-                .map(|pod| pod.containers.len());
-            match containers {
-                Some(count) => *index = (*index).min(count.saturating_sub(1)),
+            let pod = self.list.table.get(uid).and_then(|row| row.object.pod());
+            match pod {
+                Some(pod) => *index = (*index).min(pod.containers.len().saturating_sub(1)),
                 None => self.inside = None,
             }
         }
@@ -85,11 +130,7 @@ impl PodsPage {
     /// The pod whose containers are open.
     pub(super) fn open_pod(&self) -> Option<(&PodRow, usize)> {
         let (uid, index) = self.inside.as_ref()?;
-        let row = self
-            .table
-            .records()
-            .iter()
-            .find(|row| row.object.uid == *uid)?;
+        let row = self.list.table.get(uid)?;
         Some((row, *index))
     }
 
@@ -118,28 +159,20 @@ impl Page for PodsPage {
     }
 
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
-        self.of.clone_from(&opening.of);
+        if self.list.source.of != opening.of {
+            self.list.source.of.clone_from(&opening.of);
+            self.list.restart();
+        }
         self.inside = None;
-        if let Some(uid) = &opening.select {
-            self.table.select(uid.clone());
-        }
-        if let Some(filter) = &opening.filter
-            && let Err(why) = self.table.set_filter(filter, COLUMNS)
-        {
-            return vec![Ask::Notice(Notice::warning(why))];
-        }
-        self.resettle(context);
-        Vec::new()
+        let height = present::table_height(self, context);
+        self.list.open(opening, height, context)
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
-        match self.table.take_dropped_marks() {
-            0 => Vec::new(),
-            count => vec![Ask::Notice(Notice::note(format!(
-                "{count} marks dropped: the filter hides their pods"
-            )))],
-        }
+        let height = present::table_height(self, context);
+        let asks = self.list.settle(height, context);
+        self.keep_inside();
+        asks
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
@@ -154,14 +187,7 @@ impl Page for PodsPage {
         if let Some(asks) = travel(command, &targets, context) {
             return asks;
         }
-        match self.table.command(command, COLUMNS) {
-            Ok(true) => {
-                self.resettle(context);
-                Vec::new()
-            }
-            Ok(false) => Vec::new(),
-            Err(why) => vec![Ask::Notice(Notice::warning(why))],
-        }
+        self.list.command(command, context)
     }
 
     fn back(&mut self, _context: &Context) -> bool {
@@ -175,18 +201,16 @@ impl Page for PodsPage {
     fn selection(&self, _context: &Context) -> Vec<Target> {
         match self.open_pod() {
             Some((row, _)) => vec![row.target()],
-            None => self.table.meant().into_iter().map(Shown::target).collect(),
+            None => self.list.selection(),
         }
     }
 
     fn filter(&self) -> Option<&str> {
-        Some(self.table.filter())
+        Some(self.list.table.filter())
     }
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
-        self.table.set_filter(text, COLUMNS)?;
-        self.resettle(context);
-        Ok(())
+        self.list.set_filter(text, context)
     }
 
     fn hints(&self) -> Option<Vec<Hint>> {
@@ -210,12 +234,7 @@ impl Page for PodsPage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        let created = self
-            .table
-            .records()
-            .iter()
-            .filter_map(|row| row.object.created);
-        next_turn(context.now, created)
+        self.list.next_wake(context)
     }
 
     fn view(&self) -> View {
@@ -240,7 +259,11 @@ impl PodsPage {
                 },
             })];
         }
-        self.inside = self.table.selected().map(|row| (row.object.uid.clone(), 0));
+        self.inside = self
+            .list
+            .table
+            .selected()
+            .map(|row| (row.object.uid.clone(), 0));
         Vec::new()
     }
 }

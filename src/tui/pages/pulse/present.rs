@@ -50,7 +50,7 @@ pub(super) const COLUMNS: &[Column<Finding>] = &[
             let age = finding.since.map(|since| humanize::age(since, context.now));
             Cell::new(age.unwrap_or_default(), Role::Text)
         },
-        |finding: &Finding, context: &Context| age_key(finding.since, context.now),
+        |finding: &Finding, _| age_key(finding.since),
     )
     .number(Unit::Seconds)
     .width(5, 8)
@@ -110,13 +110,12 @@ pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
 
 /// The one line to read when there is time for one.
 fn verdict(page: &PulsePage, context: &Context) -> Line {
-    if page.made.is_none() || !is_known(context) {
+    if context.summary.at.is_none() || !is_known(context) {
         return Line::of(" loading nodes and pods", Role::Dim);
     }
-    let records = page.table.records();
     let count = |severity| {
-        records
-            .iter()
+        page.table
+            .rows()
             .filter(|finding| finding.severity == severity)
             .count()
     };
@@ -152,7 +151,7 @@ fn verdict(page: &PulsePage, context: &Context) -> Line {
 }
 
 fn empty(page: &PulsePage, context: &Context) -> Empty {
-    if page.made.is_none() || !is_known(context) {
+    if context.summary.at.is_none() || !is_known(context) {
         return Empty {
             why: "the first look is under way".into(),
             press: Line::default(),
@@ -245,7 +244,7 @@ fn rate_words(context: &Context) -> String {
 }
 
 pub(super) fn status(page: &PulsePage, context: &Context) -> Line {
-    let Some(made) = page.made else {
+    let Some(made) = context.summary.at else {
         return Line::default();
     };
     let age = context.now.duration_since(made).as_secs();
@@ -254,9 +253,6 @@ pub(super) fn status(page: &PulsePage, context: &Context) -> Line {
     } else {
         format!("{} ago", humanize::age(made, context.now))
     };
-    Line::of(
-        counted(page.table.records().len(), "finding", "findings"),
-        Role::Text,
-    )
-    .with(format!(", looked {when}"), Role::Dim)
+    Line::of(counted(page.table.len(), "finding", "findings"), Role::Text)
+        .with(format!(", looked {when}"), Role::Dim)
 }

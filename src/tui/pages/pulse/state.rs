@@ -1,37 +1,28 @@
 //! What the pulse keeps: the last findings, and which one is selected.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
-use super::examine::findings;
 use super::finding::{Finding, FindingKind};
 use super::present::{self, COLUMNS};
 use crate::k8s::workload::WORKLOADS;
 use crate::k8s::{Resource, Uid, resources};
-use crate::tui::answer::Answer;
 use crate::tui::command::Command;
-use crate::tui::effect::Effect;
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
-use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
 use crate::tui::table::{Record, TableState};
 use crate::tui::text::Line;
-use crate::tui::view::{Opening, Place, Target, View};
+use crate::tui::view::{Opening, Place, Scope, Target, View};
 
 #[derive(Debug, Default)]
 pub struct PulsePage {
     pub(super) table: TableState<Finding>,
-    findings: Vec<Finding>,
-    /// When the findings were made; `None` before the first time.
-    pub(super) made: Option<Timestamp>,
-    /// The state of the cache that was last examined, and when.
-    asked: Option<(Timestamp, u64)>,
-    under_way: bool,
+    /// The findings that the table shows, and whose.
+    shown: Option<(Arc<Vec<Finding>>, Scope)>,
 }
-
-/// A storm of changes costs one look a second.
-const EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 impl Record for Finding {
     fn id(&self) -> Uid {
@@ -39,39 +30,30 @@ impl Record for Finding {
         Uid(format!("{} {} {}", self.kind.word(), self.about, self.word).into())
     }
 
-    fn search_text(&self) -> String {
-        format!("{} {} {} {}", self.about, self.word, self.what, self.why)
+    fn texts(&self, each: &mut dyn FnMut(&str)) {
+        each(&self.about.to_string());
+        for text in [&*self.word, &self.what, &self.why] {
+            each(text);
+        }
     }
 }
 
 impl PulsePage {
     fn resettle(&mut self, context: &Context) {
-        let rows: Vec<Finding> = self
-            .findings
-            .iter()
-            .filter(|finding| context.scope.contains_key(&finding.about))
-            .cloned()
-            .collect();
         let height = usize::from(present::table_height(context));
-        self.table.settle(rows, COLUMNS, height, context);
-    }
-
-    fn ask(&mut self, context: &Context) -> Vec<Ask> {
-        let version = context.cache.version();
-        let due = self.asked.is_none_or(|(at, seen)| {
-            context.now.duration_since(at) >= EVERY
-                // Waiting grows into trouble without any change.
-                && (seen != version || context.now.duration_since(at).as_secs() >= 15)
-        });
-        if !due || self.under_way || !is_known(context) {
-            return Vec::new();
+        let findings = &context.summary.findings;
+        let same = self
+            .shown
+            .as_ref()
+            .is_some_and(|(shown, scope)| Arc::ptr_eq(shown, findings) && scope == context.scope);
+        if !same {
+            let rows = findings
+                .iter()
+                .filter(|finding| context.scope.contains_key(&finding.about));
+            self.table.replace(rows.cloned(), COLUMNS, context);
+            self.shown = Some((Arc::clone(findings), context.scope.clone()));
         }
-        self.asked = Some((context.now, version));
-        self.under_way = true;
-        let (cluster, now) = (context.cluster.clone(), context.now);
-        vec![Ask::Effect(Effect::work(View::Pulse, move || {
-            Answer::Findings(findings(&cluster, now))
-        }))]
+        self.table.settle_view(COLUMNS, height, context);
     }
 
     fn enter(&self, context: &Context) -> Vec<Ask> {
@@ -117,12 +99,12 @@ impl Page for PulsePage {
 
     fn open(&mut self, _opening: &Opening, context: &Context) -> Vec<Ask> {
         self.resettle(context);
-        self.ask(context)
+        Vec::new()
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
         self.resettle(context);
-        self.ask(context)
+        Vec::new()
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
@@ -144,16 +126,6 @@ impl Page for PulsePage {
             }
             Err(why) => vec![Ask::Notice(Notice::warning(why))],
         }
-    }
-
-    fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
-        if let Answer::Findings(findings) = answer {
-            self.findings = findings;
-            self.made = Some(context.now);
-            self.under_way = false;
-            self.resettle(context);
-        }
-        Vec::new()
     }
 
     fn present(&self, context: &Context) -> Widget {
@@ -184,7 +156,7 @@ impl Page for PulsePage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        let wait = if self.findings.is_empty() { 15 } else { 1 };
+        let wait = if self.table.unfiltered() == 0 { 15 } else { 1 };
         context
             .now
             .checked_add(SignedDuration::from_secs(wait))

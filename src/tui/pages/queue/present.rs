@@ -39,7 +39,7 @@ pub(super) const COLUMNS: &[Column<WaitingPod>] = &[
             let age = pod.since.map(|since| humanize::age(since, context.now));
             Cell::from(age.unwrap_or_default())
         },
-        |pod: &WaitingPod, context: &Context| age_key(pod.since, context.now),
+        |pod: &WaitingPod, _| age_key(pod.since),
     )
     .number(Unit::Seconds)
     .width(7, 8)
@@ -117,7 +117,9 @@ pub(super) fn table_height(context: &Context) -> u16 {
 
 pub(super) fn present(page: &QueuePage, context: &Context) -> Widget {
     let empty = Empty {
-        why: if page.table.filter().is_empty() {
+        why: if !page.has_looked() {
+            "loading pods".into()
+        } else if page.table.filter().is_empty() {
             "no pod waits for a place".into()
         } else {
             format!("no waiting pod matches `{}`", page.table.filter()).into()
@@ -262,7 +264,7 @@ fn lines(reasons: &Reasons) -> Vec<Line> {
 }
 
 pub(super) fn status(page: &QueuePage, context: &Context) -> Line {
-    let records = page.table.records();
+    let records: Vec<&WaitingPod> = page.table.rows().collect();
     let mut line = Line::of(
         format!("{} waiting", counted(records.len(), "pod", "pods")),
         Role::Text,

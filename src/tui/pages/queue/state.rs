@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::present::{self, COLUMNS};
 use super::reasons::{Reasons, reasons};
-use super::waiting::{WaitingPod, waiting};
+use super::waiting::{WaitingPod, is_waiting, waiting};
 use crate::k8s::workload::WORKLOADS;
 use crate::k8s::{Resource, Uid, resources};
 use crate::tui::answer::Answer;
@@ -17,7 +17,7 @@ use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
 use crate::tui::table::{Record, TableState};
 use crate::tui::text::Line;
-use crate::tui::view::{Opening, Target, View};
+use crate::tui::view::{Opening, Scope, Target, View};
 
 #[derive(Debug, Default)]
 pub struct QueuePage {
@@ -28,7 +28,14 @@ pub struct QueuePage {
     /// What is being worked out, of which state of the cache, since when.
     asked: Option<(Target, u64, Timestamp)>,
     under_way: bool,
+    /// The state of the cache that the rows were looked for in, and when.
+    looked: Option<(u64, Timestamp, Scope)>,
+    looking: bool,
+    listed: bool,
 }
+
+/// A storm of changes costs one look a second.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Explained {
@@ -45,19 +52,51 @@ impl Record for WaitingPod {
         self.uid.clone()
     }
 
-    fn search_text(&self) -> String {
-        format!("{} {} {}", self.key, self.state.word(), self.message)
+    fn texts(&self, each: &mut dyn FnMut(&str)) {
+        each(&self.key.to_string());
+        for text in [self.state.word(), &*self.message] {
+            each(text);
+        }
     }
 }
 
 impl QueuePage {
-    fn resettle(&mut self, context: &Context) {
-        let rows: Vec<WaitingPod> = waiting(context.cluster)
+    fn list(&mut self, waiting: Vec<WaitingPod>, context: &Context) {
+        self.listed = true;
+        let rows = waiting
             .into_iter()
-            .filter(|pod| context.scope.contains_key(&pod.key))
-            .collect();
+            .filter(|pod| context.scope.contains_key(&pod.key));
+        self.table.replace(rows, COLUMNS, context);
+        self.settle_view(context);
+    }
+
+    fn settle_view(&mut self, context: &Context) {
         let height = usize::from(present::table_height(context));
-        self.table.settle(rows, COLUMNS, height, context);
+        self.table.settle_view(COLUMNS, height, context);
+    }
+
+    /// Looks for those that wait, on another thread: every pod is asked.
+    fn look(&mut self, context: &Context) -> Vec<Ask> {
+        let version = context.cache.version();
+        let due = self.looked.as_ref().is_none_or(|(seen, at, scope)| {
+            scope != context.scope
+                || *seen != version && context.now.duration_since(*at) >= LOOK_EVERY
+        });
+        let loading = context.cache.still_loading(&[resources::PODS]).is_some();
+        if !due || self.looking || loading {
+            return Vec::new();
+        }
+        self.looked = Some((version, context.now, context.scope.clone()));
+        self.looking = true;
+        let cluster = context.cluster.clone();
+        vec![Ask::Effect(Effect::work(View::Queue, move || {
+            Answer::Waiting(waiting(&cluster))
+        }))]
+    }
+
+    /// Before that nothing is known of who waits.
+    pub(super) fn has_looked(&self) -> bool {
+        self.listed
     }
 
     /// The pod whose explanation is shown.
@@ -112,10 +151,13 @@ impl Page for QueuePage {
     }
 
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
+        self.settle_view(context);
         self.pinned = None;
         if let Some(target) = opening.of.first() {
-            let waits = self.table.records().iter().any(|pod| pod.uid == target.uid);
+            let waits = context
+                .cluster
+                .get(&target.key)
+                .is_some_and(|pod| is_waiting(pod));
             if waits {
                 self.table.select(target.uid.clone());
             } else {
@@ -124,12 +166,17 @@ impl Page for QueuePage {
         } else if let Some(uid) = &opening.select {
             self.table.select(uid.clone());
         }
-        self.ask(context)
+        self.looked = None;
+        let mut asks = self.look(context);
+        asks.extend(self.ask(context));
+        asks
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
-        self.ask(context)
+        self.settle_view(context);
+        let mut asks = self.look(context);
+        asks.extend(self.ask(context));
+        asks
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
@@ -150,7 +197,7 @@ impl Page for QueuePage {
                 if moved {
                     self.pinned = None;
                 }
-                self.resettle(context);
+                self.settle_view(context);
                 self.ask(context)
             }
             Err(why) => vec![Ask::Notice(Notice::warning(why))],
@@ -162,13 +209,20 @@ impl Page for QueuePage {
     }
 
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
-        if let Answer::Explained { pod, outcome } = answer {
-            self.under_way = false;
-            self.explained = Some(Explained {
-                pod,
-                outcome: *outcome,
-                at: context.now,
-            });
+        match answer {
+            Answer::Explained { pod, outcome } => {
+                self.under_way = false;
+                self.explained = Some(Explained {
+                    pod,
+                    outcome: *outcome,
+                    at: context.now,
+                });
+            }
+            Answer::Waiting(waiting) => {
+                self.looking = false;
+                self.list(waiting, context);
+            }
+            _ => {}
         }
         // Another row may have been selected meanwhile.
         self.ask(context)
@@ -198,7 +252,7 @@ impl Page for QueuePage {
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
         self.table.set_filter(text, COLUMNS)?;
-        self.resettle(context);
+        self.settle_view(context);
         Ok(())
     }
 
@@ -207,11 +261,7 @@ impl Page for QueuePage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        let wait = if self.table.records().is_empty() {
-            60
-        } else {
-            1
-        };
+        let wait = if self.table.is_empty() { 60 } else { 1 };
         context
             .now
             .checked_add(SignedDuration::from_secs(wait))

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::k8s::columns::PodPhase;
+use crate::k8s::columns::{PodColumns, PodPhase};
 use crate::k8s::workload::root_of;
-use crate::k8s::{Cluster, Name, ObjectKey, Uid, resources};
+use crate::k8s::{Cluster, Name, Object, ObjectKey, Uid, resources};
 use crate::tui::pages::timeline::entry::of_event;
 
 #[derive(Clone, PartialEq, Debug)]
@@ -61,8 +61,7 @@ pub fn waiting(cluster: &Cluster) -> Vec<WaitingPod> {
         .pods()
         .filter_map(|object| {
             let pod = object.pod()?;
-            let waits = pod.phase == PodPhase::Pending && pod.node.is_none();
-            if !waits || object.is_terminating() {
+            if !is_waiting(object) {
                 return None;
             }
             let refusal = pod.unscheduled.as_deref();
@@ -96,6 +95,12 @@ pub fn waiting(cluster: &Cluster) -> Vec<WaitingPod> {
         (left.state, left.since, &left.key).cmp(&(right.state, right.since, &right.key))
     });
     found
+}
+
+/// Whether a pod waits for a place.
+pub fn is_waiting(object: &Object) -> bool {
+    let waits = |pod: &PodColumns| pod.phase == PodPhase::Pending && pod.node.is_none();
+    object.pod().is_some_and(waits) && !object.is_terminating()
 }
 
 fn add_attempts(cluster: &Cluster, found: &mut [WaitingPod]) {

@@ -20,6 +20,7 @@ pub struct Service {
     pub external: Name,
     /// `80→8080/TCP`.
     pub ports: Vec<String>,
+    pub selector: Option<LabelSelector>,
     /// `None` without a selector: somebody else writes its endpoints.
     pub endpoints: Option<Vec<Endpoint>>,
 }
@@ -112,6 +113,9 @@ impl Service {
                 entry.ip.clone()
             }
         });
+        let selector = (!spec.selector.is_empty())
+            .then(|| serde_json::from_value(json!({"matchLabels": spec.selector})).ok())
+            .flatten();
         let external: Vec<Name> = ingress.chain(spec.external_ips.iter().cloned()).collect();
         Ok(Self {
             key: object.key.clone(),
@@ -125,7 +129,10 @@ impl Service {
             },
             external: Name::from(external.join(",")),
             ports: spec.ports.iter().map(PortWire::text).collect(),
-            endpoints: (!spec.selector.is_empty()).then(|| endpoints(cluster, object, &spec)),
+            endpoints: selector
+                .as_ref()
+                .map(|selector| endpoints(cluster, object, &spec, selector)),
+            selector,
             kind,
         })
     }
@@ -193,12 +200,12 @@ impl PortWire {
     }
 }
 
-fn endpoints(cluster: &Cluster, service: &Object, spec: &Spec) -> Vec<Endpoint> {
-    let Ok(selector) =
-        serde_json::from_value::<LabelSelector>(json!({"matchLabels": spec.selector}))
-    else {
-        return Vec::new();
-    };
+fn endpoints(
+    cluster: &Cluster,
+    service: &Object,
+    spec: &Spec,
+    selector: &LabelSelector,
+) -> Vec<Endpoint> {
     cluster
         .list_in(&resources::PODS, service.namespace())
         .filter(|pod| selector.matches(&pod.labels))

@@ -12,14 +12,18 @@ use crate::tui::text::{Line, Role};
 
 pub(super) fn present(page: &ServicesPage, context: &Context) -> Widget {
     let empty = Empty {
-        why: if page.table.filter().is_empty() {
+        why: if page.list.table.filter().is_empty() {
             format!("no services in {}", context.scope.words()).into()
         } else {
-            format!("no service matches `{}`", page.table.filter()).into()
+            format!("no service matches `{}`", page.list.table.filter()).into()
         },
         press: ":ns all shows every namespace".into(),
     };
-    let table = Widget::Table(page.table.present(COLUMNS, context, empty, |_| Vec::new()));
+    let table = Widget::Table(
+        page.list
+            .table
+            .present(COLUMNS, context, empty, |_| Vec::new()),
+    );
     let Some((row, cursor)) = page.open_service() else {
         return table;
     };
@@ -108,16 +112,13 @@ fn endpoints(service: &Service, cursor: usize, height: u16) -> Widget {
 }
 
 pub(super) fn status(page: &ServicesPage) -> Line {
-    let records = page.table.records();
-    let mut line = Line::of(counted(records.len(), "service", "services"), Role::Text);
+    let table = &page.list.table;
+    let mut line = Line::of(counted(table.len(), "service", "services"), Role::Text);
     for (health, word) in [
         (Health::Bad, "without an endpoint"),
         (Health::Partly, "partly"),
     ] {
-        let count = records
-            .iter()
-            .filter(|row| row.service.health() == health)
-            .count();
+        let count = table.count(health);
         if count > 0 {
             line.push(format!("  {} {count} {word}", glyph(health)), role(health));
         }

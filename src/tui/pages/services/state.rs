@@ -1,48 +1,106 @@
 //! What the services view keeps, and what commands do to it.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::endpoints::{Endpoint, Service};
 use super::present;
-use crate::k8s::{Resource, Uid, resources};
-use crate::tui::columns::Shown;
+use crate::k8s::{LabelSelector, Object, Resource, Uid, resources};
+use crate::tui::cache::Logged;
 use crate::tui::columns::service::{COLUMNS, ServiceRow};
 use crate::tui::command::{Command, Motion};
-use crate::tui::notice::Notice;
+use crate::tui::listing::{Concerned, Listing, PORTION, Source};
 use crate::tui::page::{Ask, Context, Page};
-use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::{note, travel};
 use crate::tui::screen::Widget;
-use crate::tui::table::TableState;
+use crate::tui::table::Column;
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Target, View};
 
 #[derive(Debug, Default)]
 pub struct ServicesPage {
-    pub(super) table: TableState<ServiceRow>,
+    pub(super) list: Listing<Services>,
     /// The service whose endpoints are open, and the one under the cursor.
     pub(super) inside: Option<(Uid, usize)>,
 }
 
-impl ServicesPage {
-    fn resettle(&mut self, context: &Context) {
-        let rows: Vec<ServiceRow> = context
+#[derive(Debug, Default)]
+pub struct Services {
+    /// What each one selects, so that a changed pod finds its services.
+    selectors: BTreeMap<Uid, LabelSelector>,
+}
+
+impl Source for Services {
+    type Row = ServiceRow;
+
+    fn columns(&self) -> &'static [Column<ServiceRow>] {
+        COLUMNS
+    }
+
+    fn all(&self, context: &Context) -> Vec<Arc<Object>> {
+        context
             .cluster
             .list(&resources::SERVICES)
-            .filter(|object| context.scope.contains_key(&object.key))
-            .filter_map(|object| {
-                Some(ServiceRow {
-                    object: object.clone(),
-                    service: Service::of(context.cluster, object).ok()?,
-                })
-            })
-            .collect();
-        let height = context
-            .area
-            .height
-            .saturating_sub(1 + self.inside_height(context));
-        self.table
-            .settle(rows, COLUMNS, usize::from(height), context);
+            .cloned()
+            .collect()
+    }
+
+    fn row(&mut self, object: &Arc<Object>, context: &Context) -> Option<ServiceRow> {
+        let service = Service::of(context.cluster, object).ok()?;
+        match &service.selector {
+            Some(selector) => self.selectors.insert(object.uid.clone(), selector.clone()),
+            None => self.selectors.remove(&object.uid),
+        };
+        Some(ServiceRow {
+            object: Arc::clone(object),
+            service,
+        })
+    }
+
+    fn concerned(&self, change: &Logged, context: &Context, rows: &mut Concerned) {
+        let resource = &change.key.resource;
+        if *resource == resources::SERVICES {
+            rows.insert(change.uid.clone(), change.key.clone());
+            return;
+        }
+        // Of a machine its zone is told, which moves only with its labels.
+        let node = *resource == resources::NODES && change.before.is_some();
+        if *resource != resources::PODS && !node {
+            return;
+        }
+        let cluster = context.cluster;
+        let now = cluster.get(&change.key);
+        for service in cluster.list(&resources::SERVICES) {
+            let selects = |object: &Arc<Object>| {
+                self.selectors
+                    .get(&service.uid)
+                    .is_some_and(|selector| selector.matches(&object.labels))
+            };
+            let same_namespace = service.key.namespace == change.key.namespace;
+            let selected =
+                || now.is_some_and(selects) || change.before.as_ref().is_some_and(selects);
+            if node || same_namespace && selected() {
+                rows.insert(service.uid.clone(), service.key.clone());
+            }
+        }
+    }
+
+    /// All pods of its namespace are looked at: one service a frame.
+    fn cost(row: &ServiceRow) -> usize {
+        row.service
+            .endpoints
+            .as_ref()
+            .map_or(1, Vec::len)
+            .max(PORTION / 20)
+    }
+}
+
+impl ServicesPage {
+    fn height(&self, context: &Context) -> usize {
+        let taken = 1 + self.inside_height(context);
+        usize::from(context.area.height.saturating_sub(taken))
     }
 
     pub(super) fn inside_height(&self, context: &Context) -> u16 {
@@ -55,11 +113,7 @@ impl ServicesPage {
 
     pub(super) fn open_service(&self) -> Option<(&ServiceRow, usize)> {
         let (uid, index) = self.inside.as_ref()?;
-        let row = self
-            .table
-            .records()
-            .iter()
-            .find(|row| row.object.uid == *uid)?;
+        let row = self.list.table.get(uid)?;
         Some((row, *index))
     }
 
@@ -87,7 +141,11 @@ impl ServicesPage {
 
     fn enter(&mut self, context: &Context) -> Vec<Ask> {
         if self.inside.is_none() {
-            self.inside = self.table.selected().map(|row| (row.object.uid.clone(), 0));
+            self.inside = self
+                .list
+                .table
+                .selected()
+                .map(|row| (row.object.uid.clone(), 0));
             return Vec::new();
         }
         let pod = self
@@ -113,21 +171,11 @@ impl Page for ServicesPage {
 
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
         self.inside = None;
-        if let Some(uid) = &opening.select {
-            self.table.select(uid.clone());
-        }
-        if let Some(filter) = &opening.filter
-            && let Err(why) = self.table.set_filter(filter, COLUMNS)
-        {
-            return vec![Ask::Notice(Notice::warning(why))];
-        }
-        self.resettle(context);
-        Vec::new()
+        self.list.open(opening, self.height(context), context)
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
-        Vec::new()
+        self.list.settle(self.height(context), context)
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
@@ -141,7 +189,8 @@ impl Page for ServicesPage {
         }
         // The logs of a service are those of the pods behind it.
         let targets = if *command == Command::Logs {
-            self.table
+            self.list
+                .table
                 .selected()
                 .and_then(|row| row.service.endpoints.as_ref())
                 .into_iter()
@@ -155,13 +204,7 @@ impl Page for ServicesPage {
         if let Some(asks) = travel(command, &targets, context) {
             return asks;
         }
-        match self.table.command(command, COLUMNS) {
-            Ok(_) => {
-                self.resettle(context);
-                Vec::new()
-            }
-            Err(why) => vec![Ask::Notice(Notice::warning(why))],
-        }
+        self.list.command(command, context)
     }
 
     fn back(&mut self, _context: &Context) -> bool {
@@ -181,17 +224,15 @@ impl Page for ServicesPage {
                 .into_iter()
                 .collect();
         }
-        self.table.meant().into_iter().map(Shown::target).collect()
+        self.list.selection()
     }
 
     fn filter(&self) -> Option<&str> {
-        Some(self.table.filter())
+        Some(self.list.table.filter())
     }
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
-        self.table.set_filter(text, COLUMNS)?;
-        self.resettle(context);
-        Ok(())
+        self.list.set_filter(text, context)
     }
 
     fn status(&self, _context: &Context) -> Line {
@@ -199,12 +240,7 @@ impl Page for ServicesPage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        let created = self
-            .table
-            .records()
-            .iter()
-            .filter_map(|row| row.object.created);
-        next_turn(context.now, created)
+        self.list.next_wake(context)
     }
 
     fn view(&self) -> View {

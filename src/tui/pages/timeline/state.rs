@@ -16,7 +16,7 @@ use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
 use crate::tui::text::Line;
-use crate::tui::view::{Opening, Target, View};
+use crate::tui::view::{Opening, Scope, Target, View};
 
 #[derive(Debug, Default)]
 pub struct TimelinePage {
@@ -27,13 +27,38 @@ pub struct TimelinePage {
     pub(super) entries: Vec<Entry>,
     pub(super) cursor: usize,
     pub(super) first: usize,
+    /// When the entries were collected, and of which state of the cache; `None`: not as they are
+    /// to be now.
+    collected: Option<(Timestamp, u64, Scope)>,
 }
 
 /// One press of `[` or `]`.
 const MINUTE: SignedDuration = SignedDuration::from_secs(60);
+/// Up to this many entries are collected with every change; more of them a few times a second.
+const AT_ONCE: usize = 2_000;
+const COLLECT_EVERY: SignedDuration = SignedDuration::from_millis(250);
 
 impl TimelinePage {
+    /// Collects the entries where they may be others than before.
+    fn follow(&mut self, context: &Context) {
+        let version = context.cache.version();
+        let storm = context.cache.timeline.len() > AT_ONCE;
+        let due = self.collected.as_ref().is_none_or(|(at, seen, scope)| {
+            let passed = context.now.duration_since(*at);
+            // Actions of this console are no change of the cache.
+            passed.as_secs() >= 1
+                || scope != context.scope
+                || *seen != version && (!storm || passed >= COLLECT_EVERY)
+        });
+        if due {
+            self.resettle(context);
+        } else {
+            self.stand(self.cursor, context);
+        }
+    }
+
     fn resettle(&mut self, context: &Context) {
+        self.collected = Some((context.now, context.cache.version(), context.scope.clone()));
         let under_cursor = self.entries.get(self.cursor).cloned();
         if let Some(target) = &self.of {
             self.filter.about = family(target, context);
@@ -185,7 +210,7 @@ impl Page for TimelinePage {
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
+        self.follow(context);
         Vec::new()
     }
 

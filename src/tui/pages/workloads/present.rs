@@ -11,7 +11,7 @@ use crate::tui::screen::{Empty, Table, Widget};
 use crate::tui::text::{Line, Role};
 
 pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
-    let empty = if page.table.filter().is_empty() {
+    let empty = if page.list.table.filter().is_empty() {
         Empty {
             why: format!("no workloads in {}", context.scope.words()).into(),
             press: "`bayplan apply -f FILE` brings some; :ns all shows every namespace".into(),
@@ -20,14 +20,15 @@ pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
         Empty {
             why: format!(
                 "no workload matches `{}`; {} without it",
-                page.table.filter(),
-                page.table.unfiltered()
+                page.list.table.filter(),
+                page.list.table.unfiltered()
             )
             .into(),
             press: "/ and enter with no text shows all again".into(),
         }
     };
     let mut table = page
+        .list
         .table
         .present(COLUMNS, context, empty, |row| below(page, row, context));
     if page.on_replicas {
@@ -126,26 +127,23 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
 
 /// How many, and how many of them are in which trouble.
 pub(super) fn status(page: &WorkloadsPage, _context: &Context) -> Line {
-    let records = page.table.records();
-    let mut line = Line::of(counted(records.len(), "workload", "workloads"), Role::Text);
-    if records.len() < page.table.unfiltered() {
-        line.push(format!(" of {}", page.table.unfiltered()), Role::Dim);
+    let table = &page.list.table;
+    let mut line = Line::of(counted(table.len(), "workload", "workloads"), Role::Text);
+    if table.len() < table.unfiltered() {
+        line.push(format!(" of {}", page.list.table.unfiltered()), Role::Dim);
     }
     for (health, word) in [
         (Health::Bad, "down or stuck"),
         (Health::Partly, "partly"),
         (Health::Waiting, "starting"),
     ] {
-        let count = records.iter().filter(|row| row.health == health).count();
+        let count = table.count(health);
         if count > 0 {
             line.push(format!("  {} {count} {word}", glyph(health)), role(health));
         }
     }
-    if !page.table.marks().is_empty() {
-        line.push(
-            format!("  {} marked", page.table.marks().len()),
-            Role::Accent,
-        );
+    if !table.marks().is_empty() {
+        line.push(format!("  {} marked", table.marks().len()), Role::Accent);
     }
     line
 }

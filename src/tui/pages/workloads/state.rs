@@ -8,60 +8,74 @@ use jiff::{SignedDuration, Timestamp};
 use super::losses::{Losses, level_for, losses};
 use super::present;
 use super::replicas::{Outcome, ReplicasEditor, Step};
-use crate::k8s::workload::{WORKLOADS, Workload, pods_of};
+use crate::k8s::workload::{WORKLOADS, Workload, pods_of, root_of};
 use crate::k8s::{Object, Resource, Revision, Uid, resources};
 use crate::sched::Snapshot;
 use crate::sched::surroundings::WATCHED;
 use crate::tui::actions::Action;
 use crate::tui::actions::proposal::{Consequence, Weight};
 use crate::tui::answer::Answer;
+use crate::tui::cache::Logged;
 use crate::tui::columns::Shown;
 use crate::tui::columns::workload::{COLUMNS, WorkloadRow};
 use crate::tui::command::{Command, Motion};
 use crate::tui::effect::Effect;
 use crate::tui::forecast::replicas::forecast;
 use crate::tui::key::Chord;
+use crate::tui::listing::{Concerned, Listing, Source};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
-use crate::tui::pages::ages::next_turn;
 use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, travel};
 use crate::tui::screen::{Hint, Widget};
-use crate::tui::table::TableState;
+use crate::tui::table::Column;
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Target, View};
 
 #[derive(Debug, Default)]
 pub struct WorkloadsPage {
-    pub(super) table: TableState<WorkloadRow>,
+    pub(super) list: Listing<Workloads>,
     pub(super) editor: Option<ReplicasEditor>,
     /// The cursor stands on the replicas of its row: digits are a number there, not views.
     pub(super) on_replicas: bool,
-    /// What each object says by itself, decoded once a revision.
-    read: BTreeMap<Uid, (Revision, Option<Workload>)>,
-    losses: Losses,
     /// When the losses were asked for last, and of which state of the cache.
     asked: Option<(Timestamp, u64)>,
 }
 
+/// Every workload that no other one owns.
+#[derive(Debug, Default)]
+pub struct Workloads {
+    /// What each object says by itself, decoded once a revision.
+    read: BTreeMap<Uid, (Revision, Option<Workload>)>,
+    losses: Losses,
+}
+
 /// Losses change with every pod that moves; nobody needs them more often than this.
 const LOSSES_EVERY: SignedDuration = SignedDuration::from_secs(2);
+/// Decoded workloads that are kept although their objects may be gone.
+const READ_SPARE: usize = 1_000;
 
-impl WorkloadsPage {
+impl Source for Workloads {
+    type Row = WorkloadRow;
+
+    fn columns(&self) -> &'static [Column<WorkloadRow>] {
+        COLUMNS
+    }
+
+    fn all(&self, context: &Context) -> Vec<Arc<Object>> {
+        WORKLOADS
+            .iter()
+            .flat_map(|resource| context.cluster.list(resource))
+            .cloned()
+            .collect()
+    }
+
     fn row(&mut self, object: &Arc<Object>, context: &Context) -> Option<WorkloadRow> {
-        let known = self
-            .read
-            .get(&object.uid)
-            .filter(|(revision, _)| *revision == object.revision);
-        let read = if let Some((_, read)) = known {
-            read.clone()
-        } else {
-            let read = Workload::read(object).ok().flatten();
-            self.read
-                .insert(object.uid.clone(), (object.revision, read.clone()));
-            read
-        };
-        let mut workload = read?;
+        // What is owned is its owner's detail.
+        if object.controller().is_some() {
+            return None;
+        }
+        let mut workload = self.read(object)?;
         workload.observe(pods_of(context.cluster, object).into_iter());
         Some(WorkloadRow {
             object: Arc::clone(object),
@@ -71,41 +85,54 @@ impl WorkloadsPage {
         })
     }
 
-    fn resettle(&mut self, context: &Context) {
-        let objects: Vec<Arc<Object>> = WORKLOADS
-            .iter()
-            .flat_map(|resource| context.cluster.list(resource))
-            // What is owned is its owner's detail.
-            .filter(|object| object.controller().is_none())
-            .filter(|object| context.scope.contains_key(&object.key))
-            .cloned()
-            .collect();
-        let mut rows: Vec<WorkloadRow> = objects
-            .iter()
-            .filter_map(|object| self.row(object, context))
-            .collect();
-        if self.read.len() > 2 * objects.len() + 100 {
-            let uids: std::collections::BTreeSet<&Uid> =
-                objects.iter().map(|object| &object.uid).collect();
-            self.read.retain(|uid, _| uids.contains(uid));
+    /// A change of a pod, or of what stands between, concerns the workload at the top.
+    fn concerned(&self, change: &Logged, context: &Context, rows: &mut Concerned) {
+        let resource = &change.key.resource;
+        if *resource != resources::PODS && !WORKLOADS.contains(resource) {
+            return;
         }
-        // Without a sort of the reader's own: trouble first, then by name.
-        rows.sort_by(|left, right| {
-            (
-                right.health.is_trouble(),
-                &left.object.key.namespace,
-                &left.object.key.name,
-            )
-                .cmp(&(
-                    left.health.is_trouble(),
-                    &right.object.key.namespace,
-                    &right.object.key.name,
-                ))
-        });
-        let height = usize::from(context.area.height.saturating_sub(1));
-        self.table.settle(rows, COLUMNS, height, context);
+        if *resource != resources::PODS {
+            rows.insert(change.uid.clone(), change.key.clone());
+        }
+        let now = context.cluster.get(&change.key);
+        for object in now.into_iter().chain(&change.before) {
+            let root = root_of(context.cluster, object);
+            if WORKLOADS.contains(&root.key.resource) {
+                rows.insert(root.uid.clone(), root.key.clone());
+            }
+        }
     }
 
+    /// Every pod of it is looked at.
+    fn cost(row: &WorkloadRow) -> usize {
+        1 + usize::try_from(row.workload.current).unwrap_or(0)
+    }
+}
+
+impl Workloads {
+    fn read(&mut self, object: &Arc<Object>) -> Option<Workload> {
+        let known = self
+            .read
+            .get(&object.uid)
+            .filter(|(revision, _)| *revision == object.revision);
+        if let Some((_, read)) = known {
+            return read.clone();
+        }
+        let read = Workload::read(object).ok().flatten();
+        self.read
+            .insert(object.uid.clone(), (object.revision, read.clone()));
+        read
+    }
+
+    /// Drops what was decoded of objects that are gone.
+    fn forget(&mut self, shown: usize) {
+        if self.read.len() > 2 * shown + READ_SPARE {
+            self.read.clear();
+        }
+    }
+}
+
+impl WorkloadsPage {
     /// Asks for the worst losses again when something has changed since.
     fn ask_losses(&mut self, context: &Context) -> Vec<Ask> {
         let version = context.cache.version();
@@ -124,7 +151,7 @@ impl WorkloadsPage {
 
     /// `digit` is the first of the number, where one was typed on the replicas.
     fn open_editor(&mut self, digit: Option<Chord>, context: &Context) -> Vec<Ask> {
-        let Some(row) = self.table.selected() else {
+        let Some(row) = self.list.table.selected() else {
             return note("nothing is selected");
         };
         if !row.workload.scalable {
@@ -237,33 +264,21 @@ impl Page for WorkloadsPage {
 
     fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
         self.editor = None;
-        if let Some(uid) = &opening.select {
-            self.table.select(uid.clone());
-        }
-        if let Some(filter) = &opening.filter
-            && let Err(why) = self.table.set_filter(filter, COLUMNS)
-        {
-            return vec![Ask::Notice(Notice::warning(why))];
-        }
-        self.resettle(context);
-        self.ask_losses(context)
+        let mut asks = self.list.open(opening, height(context), context);
+        asks.extend(self.ask_losses(context));
+        asks
     }
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
-        self.resettle(context);
-        let mut asks = self.ask_losses(context);
+        let mut asks = self.list.settle(height(context), context);
+        self.list.source.forget(self.list.table.unfiltered());
+        asks.extend(self.ask_losses(context));
         let waits = matches!(
             self.editor.as_ref().map(|editor| &editor.outcome),
             Some(Outcome::Loading(_))
         );
         if waits {
             asks.extend(self.ask_forecast(context));
-        }
-        let dropped = self.table.take_dropped_marks();
-        if dropped > 0 {
-            asks.extend(note(format!(
-                "{dropped} marks dropped: the filter hides their rows"
-            )));
         }
         asks
     }
@@ -293,14 +308,7 @@ impl Page for WorkloadsPage {
         if let Some(asks) = travel(command, &targets, context) {
             return asks;
         }
-        match self.table.command(command, COLUMNS) {
-            Ok(true) => {
-                self.resettle(context);
-                Vec::new()
-            }
-            Ok(false) => Vec::new(),
-            Err(why) => vec![Ask::Notice(Notice::warning(why))],
-        }
+        self.list.command(command, context)
     }
 
     fn input(&mut self, chord: Chord, context: &Context) -> Option<Vec<Ask>> {
@@ -327,7 +335,7 @@ impl Page for WorkloadsPage {
         self.editor.take().is_some() || std::mem::take(&mut self.on_replicas)
     }
 
-    fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
+    fn receive(&mut self, answer: Answer, _context: &Context) -> Vec<Ask> {
         match answer {
             Answer::ReplicasForecast {
                 target,
@@ -339,8 +347,10 @@ impl Page for WorkloadsPage {
                 }
             }
             Answer::Losses(losses) => {
-                self.losses = losses;
-                self.resettle(context);
+                self.list.table.amend(|row| {
+                    row.worst_loss = losses.get(&row.object.key).cloned();
+                });
+                self.list.source.losses = losses;
             }
             _ => {}
         }
@@ -352,17 +362,15 @@ impl Page for WorkloadsPage {
     }
 
     fn selection(&self, _context: &Context) -> Vec<Target> {
-        self.table.meant().into_iter().map(Shown::target).collect()
+        self.list.selection()
     }
 
     fn filter(&self) -> Option<&str> {
-        Some(self.table.filter())
+        Some(self.list.table.filter())
     }
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
-        self.table.set_filter(text, COLUMNS)?;
-        self.resettle(context);
-        Ok(())
+        self.list.set_filter(text, context)
     }
 
     fn hints(&self) -> Option<Vec<Hint>> {
@@ -392,15 +400,15 @@ impl Page for WorkloadsPage {
     }
 
     fn next_wake(&self, context: &Context) -> Option<Timestamp> {
-        let created = self
-            .table
-            .records()
-            .iter()
-            .filter_map(|row| row.object.created);
-        next_turn(context.now, created)
+        self.list.next_wake(context)
     }
 
     fn view(&self) -> View {
         View::Workloads
     }
+}
+
+/// Rows of the table; its head takes one line.
+fn height(context: &Context) -> usize {
+    usize::from(context.area.height.saturating_sub(1))
 }
