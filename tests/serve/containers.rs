@@ -127,6 +127,13 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
         println!("skipped: containers need root");
         return;
     }
+    let namespaces = Command::new("unshare")
+        .args(["--net", "--mount", "true"])
+        .status();
+    if !namespaces.is_ok_and(|status| status.success()) {
+        println!("skipped: root may not make namespaces here, or there is no `unshare`");
+        return;
+    }
     let Some(shell) = shell() else {
         println!("skipped: no static busybox on this machine (Debian: busybox-static)");
         return;
