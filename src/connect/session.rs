@@ -73,10 +73,10 @@ pub enum ConnectError {
     Client { cluster: String, notice: Notice },
 }
 
-/// The first line of what the library says: it draws the place below.
-fn plain(error: &KubeconfigError) -> String {
+/// An error and what caused it, each told once: some causes are told by what they are the cause of.
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
+    let mut cause = error.source();
     while let Some(inner) = cause {
         let told = inner.to_string();
         if !text.contains(&told) {
@@ -85,6 +85,12 @@ fn plain(error: &KubeconfigError) -> String {
         }
         cause = inner.source();
     }
+    text
+}
+
+/// The first line of what the library says: it draws the place below.
+fn plain(error: &KubeconfigError) -> String {
+    let text = with_causes(error);
     let line = text.lines().next().unwrap_or_default();
     line.replace("'\"", "`")
         .replace("\"'", "`")
@@ -93,19 +99,9 @@ fn plain(error: &KubeconfigError) -> String {
 }
 
 impl ConnectError {
-    /// What failed and why, in one line. Some causes are told by what they are the cause of.
+    /// What failed and why, in one line.
     pub fn sentence(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(inner) = cause {
-            let told = inner.to_string();
-            if !text.contains(&told) {
-                text.push_str(": ");
-                text.push_str(&told);
-            }
-            cause = inner.source();
-        }
-        text
+        with_causes(self)
     }
 }
 
