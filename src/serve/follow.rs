@@ -3,11 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, header};
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +16,7 @@ use crate::plane::Published;
 use crate::stdx::clock;
 
 use super::driver::Driver;
+use super::http::streamed;
 
 struct Follow {
     /// The request for the whole log with its times, whatever part was asked for at first.
@@ -96,12 +95,9 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
         let chunk = follow.next_chunk().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), follow))
+        Some((chunk, follow))
     });
-    let mut response = HttpResponse::new(Body::from_stream(chunks));
-    let text = HeaderValue::from_static("text/plain");
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
-    Ok(response)
+    Ok(streamed(chunks, "text/plain"))
 }
 
 fn read(present: &Published, request: &Request) -> Response {

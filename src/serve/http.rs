@@ -8,6 +8,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
+use futures::{Stream, StreamExt};
 use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 
 use crate::apiserver::request::{Target, Verb};
@@ -100,6 +101,20 @@ async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
     }
     let response = driver.write(request).await.map_err(|Stopped| stopped())?;
     Ok(Answer::Whole(response))
+}
+
+/// An answer that is sent in pieces, as they come.
+pub(super) fn streamed(
+    chunks: impl Stream<Item = Bytes> + Send + 'static,
+    content_type: &'static str,
+) -> HttpResponse {
+    let chunks = chunks.map(Ok::<_, std::convert::Infallible>);
+    let mut response = HttpResponse::new(Body::from_stream(chunks));
+    let content_type = HeaderValue::from_static(content_type);
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    response
 }
 
 fn stopped() -> Status {

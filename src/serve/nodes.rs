@@ -6,17 +6,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use axum::body::Body;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
-use http::{HeaderValue, header};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::apiserver::{Request, Status, Target, Verb};
 use crate::k8s::{Cluster, Name, Object, ObjectKey, resources};
 use crate::stdx::clock;
+
+use super::http::streamed;
 
 /// Which part of a log, as `GET …/pods/NAME/log` asks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -70,18 +69,10 @@ impl Nodes {
         drop(nodes);
         let log = kubelet.log(pod, &query(request));
         Some(
-            log.map(stream)
+            log.map(|chunks| streamed(chunks, "text/plain"))
                 .map_err(|message| Status::new(400, "BadRequest", message)),
         )
     }
-}
-
-fn stream(chunks: BoxStream<'static, Bytes>) -> HttpResponse {
-    let chunks = chunks.map(Ok::<_, std::convert::Infallible>);
-    let mut response = HttpResponse::new(Body::from_stream(chunks));
-    let text = HeaderValue::from_static("text/plain");
-    response.headers_mut().insert(header::CONTENT_TYPE, text);
-    response
 }
 
 fn query(request: &Request) -> LogQuery {

@@ -4,11 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use futures::stream;
-use http::{HeaderValue, header};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +17,7 @@ use crate::plane::Published;
 use crate::stdx::clock;
 
 use super::driver::Driver;
+use super::http::streamed;
 
 /// kube-apiserver sends a bookmark about once a minute.
 const BOOKMARK_EVERY: Duration = Duration::from_mins(1);
@@ -60,12 +59,9 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Status>
     };
     let chunks = stream::unfold(follow, |mut follow| async move {
         let chunk = follow.next_chunk().await?;
-        Some((Ok::<_, std::convert::Infallible>(chunk), follow))
+        Some((chunk, follow))
     });
-    let mut response = HttpResponse::new(Body::from_stream(chunks));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Ok(response)
+    Ok(streamed(chunks, "application/json"))
 }
 
 impl Follow {
