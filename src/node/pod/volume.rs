@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
-    Container, KeyToPath, Pod as PodObject, Volume, VolumeProjection,
+    Container, DownwardAPIVolumeFile, KeyToPath, Pod as PodObject, Volume, VolumeProjection,
 };
 
 use super::environment::field_of;
@@ -129,20 +129,8 @@ async fn make(
             write(path, &files).map_err(text)?;
         }
     } else if let Some(downward) = &volume.downward_api {
-        for item in downward.items.iter().flatten() {
-            let field = item
-                .field_ref
-                .as_ref()
-                .map(|it| it.field_path.as_str())
-                .unwrap_or_default();
-            let value = field_of(shared, pod, field, None)
-                .ok_or_else(|| format!("unsupported fieldPath: {field}"))?;
-            write(
-                path,
-                &BTreeMap::from([(item.path.clone(), value.into_bytes())]),
-            )
-            .map_err(text)?;
-        }
+        let items = downward.items.as_deref().unwrap_or_default();
+        write(path, &fields(shared, pod, items)?).map_err(text)?;
     } else {
         return Err("volumes of its type are not supported on this node".to_owned());
     }
@@ -168,18 +156,8 @@ async fn project(
         return select(files, secret.items.as_deref());
     }
     if let Some(downward) = &source.downward_api {
-        let mut files = BTreeMap::new();
-        for item in downward.items.iter().flatten() {
-            let field = item
-                .field_ref
-                .as_ref()
-                .map(|it| it.field_path.as_str())
-                .unwrap_or_default();
-            let value = field_of(shared, pod, field, None)
-                .ok_or_else(|| format!("unsupported fieldPath: {field}"))?;
-            files.insert(item.path.clone(), value.into_bytes());
-        }
-        return Ok(files);
+        let items = downward.items.as_deref().unwrap_or_default();
+        return fields(shared, pod, items);
     }
     if let Some(token) = &source.service_account_token {
         let value = shared
@@ -188,6 +166,26 @@ async fn project(
         return Ok(BTreeMap::from([(token.path.clone(), value.into_bytes())]));
     }
     Err("a projected source of its kind is not supported on this node".to_owned())
+}
+
+/// Fields of the pod as files.
+fn fields(
+    shared: &Shared,
+    pod: &PodObject,
+    items: &[DownwardAPIVolumeFile],
+) -> Result<BTreeMap<String, Vec<u8>>, String> {
+    let mut files = BTreeMap::new();
+    for item in items {
+        let field = item
+            .field_ref
+            .as_ref()
+            .map(|it| it.field_path.as_str())
+            .unwrap_or_default();
+        let value = field_of(shared, pod, field, None)
+            .ok_or_else(|| format!("unsupported fieldPath: {field}"))?;
+        files.insert(item.path.clone(), value.into_bytes());
+    }
+    Ok(files)
 }
 
 /// All keys as files, or those that are named at their paths.
