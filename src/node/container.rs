@@ -68,11 +68,31 @@ pub struct Exit {
     pub message: String,
 }
 
+/// Where a run of a container keeps its log, in its pod's folder.
+pub fn log_file(pod: &Path, container: &str, attempt: u32) -> PathBuf {
+    logs_folder(pod, container).join(format!("{attempt}.log"))
+}
+
+/// The logs of all runs of a container.
+pub fn logs_folder(pod: &Path, container: &str) -> PathBuf {
+    pod.join("logs").join(container)
+}
+
+/// The runs of all containers of a pod.
+pub fn runs_folder(pod: &Path) -> PathBuf {
+    pod.join("containers")
+}
+
 /// A container's folder: how the kubelet and the shim speak to each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder(PathBuf);
 
 impl Folder {
+    /// The folder of one run of a container, in its pod's folder.
+    pub fn of(pod: &Path, container: &str, attempt: u32) -> Self {
+        Self(runs_folder(pod).join(format!("{container}-{attempt}")))
+    }
+
     pub fn new(path: PathBuf) -> Self {
         Self(path)
     }

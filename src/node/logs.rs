@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
-use super::container::Folder;
 use super::container::log::{Query, Reader};
+use super::container::{Folder, log_file, logs_folder};
 use crate::agent::pod::Pod;
 use crate::k8s::Object;
 use crate::serve::nodes::{Kubelet, LogQuery};
@@ -55,7 +55,7 @@ impl Kubelet for Logs {
                 "container \"{container}\" in pod \"{name}\" is waiting to start: ContainerCreating"
             )
         };
-        let last = last_attempt(&folder.join("logs").join(&container)).ok_or_else(waiting)?;
+        let last = last_attempt(&logs_folder(&folder, &container)).ok_or_else(waiting)?;
         let attempt = if query.previous {
             last.checked_sub(1).ok_or_else(|| {
                 format!("previous terminated container \"{container}\" in pod \"{name}\" not found")
@@ -63,21 +63,14 @@ impl Kubelet for Logs {
         } else {
             last
         };
-        let path = folder
-            .join("logs")
-            .join(&container)
-            .join(format!("{attempt}.log"));
+        let path = log_file(&folder, &container, attempt);
         let wanted = Query {
             tail: query.tail,
             since: query.since,
             timestamps: query.timestamps,
         };
         let reader = Reader::open(&path, wanted).map_err(|error| error.to_string())?;
-        let shim = Folder::new(
-            folder
-                .join("containers")
-                .join(format!("{container}-{attempt}")),
-        );
+        let shim = Folder::of(&folder, &container, attempt);
         Ok(read(reader, shim, query.follow))
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::probe::{Probes, Verdict};
 use super::{News, back_off};
 use crate::agent::pod::Terminated;
-use crate::node::container::{Folder, Order, Started};
+use crate::node::container::{Folder, Order, Started, log_file, runs_folder};
 use crate::node::image::Image;
 use crate::node::kubelet::Shared;
 use crate::stdx::clock;
@@ -65,7 +65,6 @@ pub enum Stage {
 
 impl Instance {
     pub fn new(name: &str, attempt: u32, before: Option<&Self>, pod: &Path) -> Self {
-        let path = pod.join("containers").join(format!("{name}-{attempt}"));
         let ended = before.and_then(|before| match &before.stage {
             Stage::Ended(end) => Some(end.clone()),
             _ => before.last.clone(),
@@ -81,7 +80,7 @@ impl Instance {
             unhealthy: None,
             in_row: before.map_or(0, |before| before.in_row),
             restart_at: Timestamp::MIN,
-            folder: Folder::new(path),
+            folder: Folder::of(pod, name, attempt),
             probes: None,
         }
     }
@@ -104,9 +103,7 @@ impl Instance {
     }
 
     pub fn log(&self, pod: &Path) -> PathBuf {
-        pod.join("logs")
-            .join(&self.name)
-            .join(format!("{}.log", self.attempt))
+        log_file(pod, &self.name, self.attempt)
     }
 
     pub fn is_running(&self) -> bool {
@@ -316,7 +313,7 @@ pub fn container<'a>(pod: &'a PodObject, name: &str) -> Option<&'a Container> {
 /// The last run of each container in a pod's folder.
 pub fn find(pod: &Path) -> Vec<Instance> {
     let mut found: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
-    let entries = fs::read_dir(pod.join("containers"))
+    let entries = fs::read_dir(runs_folder(pod))
         .into_iter()
         .flatten()
         .flatten();
