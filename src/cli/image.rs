@@ -42,7 +42,7 @@ enum ImageCommand {
     },
     /// Show the images that are there
     List,
-    /// Forget a name, and what no other image needs
+    /// Forget a name; its layers stay on the disk, containers may stand on them
     Remove {
         #[arg(value_name = "IMAGE")]
         name: String,
@@ -68,7 +68,6 @@ pub fn run(command: Image) -> Result<ExitCode> {
                     "image `{name}` is not on this machine; `bayplan image list` shows what is"
                 );
             }
-            // What containers stand on is not known here: the local node sweeps what it does not use.
             super::print(format!("removed {name}\n").as_bytes())?;
             Ok(ExitCode::SUCCESS)
         }

@@ -11,7 +11,7 @@
 //! A blob is there whole and with its digest right, or not at all; an image is named only when all
 //! of its parts are there. Blocking: callers on an async runtime go through a blocking thread.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -165,45 +165,11 @@ impl Store {
         self.find(name)
     }
 
-    /// Forgets a name; says whether it was known. What no name needs goes with [`Self::sweep`].
+    /// Forgets a name; says whether it was known. Its layers stay: containers may stand on them.
     pub fn remove(&self, name: &Name) -> Result<bool, ImageError> {
         let mut known = false;
         self.change(|records| known = records.remove(&name.to_string()).is_some())?;
         Ok(known)
-    }
-
-    /// Removes blobs and layers that no named image and none of `used` needs; returns the bytes
-    /// freed. `used` are manifest digests of images that containers stand on.
-    pub fn sweep(&self, used: &BTreeSet<String>) -> Result<u64, ImageError> {
-        let _held = self.lock()?;
-        let records = self.records()?;
-        let named = records.values().map(|record| &record.digest);
-        let (mut blobs, mut layers) = (BTreeSet::new(), BTreeSet::new());
-        for digest in named.chain(used) {
-            let Ok(manifest) = self.manifest(digest) else {
-                continue;
-            };
-            blobs.insert(hex_of(digest));
-            blobs.insert(hex_of(manifest.config().digest().as_ref()));
-            blobs.extend(
-                manifest
-                    .layers()
-                    .iter()
-                    .map(|it| hex_of(it.digest().as_ref())),
-            );
-            if let Ok(configuration) = self.configuration(&manifest) {
-                layers.extend(
-                    configuration
-                        .rootfs()
-                        .diff_ids()
-                        .iter()
-                        .map(|id| hex_of(id)),
-                );
-            }
-        }
-        let freed =
-            self.remove_others("blobs/sha256", &blobs)? + self.remove_others("layers", &layers)?;
-        Ok(freed)
     }
 
     /// The manifest of this digest. An index stands for its entry of this machine's platform.
@@ -287,29 +253,6 @@ impl Store {
             }
             Err(source) => Err(self.failed(source)),
         }
-    }
-
-    fn remove_others(&self, folder: &str, keep: &BTreeSet<String>) -> Result<u64, ImageError> {
-        let mut freed = 0;
-        let entries = fs::read_dir(self.root.join(folder)).map_err(|source| self.failed(source))?;
-        for entry in entries.flatten() {
-            if entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| keep.contains(name))
-            {
-                continue;
-            }
-            let path = entry.path();
-            freed += entry.metadata().map_or(0, |found| found.len());
-            let removed = if path.is_dir() {
-                fs::remove_dir_all(&path)
-            } else {
-                fs::remove_file(&path)
-            };
-            removed.map_err(|source| self.failed(source))?;
-        }
-        Ok(freed)
     }
 
     fn change(&self, change: impl FnOnce(&mut Records)) -> Result<(), ImageError> {

@@ -151,7 +151,7 @@ fn signal(folder: &Folder, signal: Signal) {
 async fn gone(folder: &Folder, deadline: Instant) -> bool {
     while folder.exit().is_none() {
         let is_lost = folder.started().is_some() && !folder.is_kept();
-        if is_lost && folder.exit().is_none() {
+        if is_lost {
             return true;
         }
         if Instant::now() >= deadline {
