@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use crate::k8s::{Cluster, LabelSelector, Name, ObjectKey, resources};
+use crate::k8s::{Cluster, LabelSelector, Name, Object, ObjectKey, resources};
 
 /// One `PodDisruptionBudget`.
 #[derive(Clone, Debug)]
@@ -79,8 +79,29 @@ impl Rule {
 impl Budget {
     /// Pods that must stay healthy now.
     pub fn needs(&self) -> u32 {
-        self.rule.needs(self.expected.unwrap_or(self.covered))
+        self.needs_with(0)
     }
+
+    /// The same when the workload of the covered pods asks for `fewer` of them.
+    pub fn needs_with(&self, fewer: u32) -> u32 {
+        let expected = self.expected.unwrap_or(self.covered);
+        self.rule.needs(expected.saturating_sub(fewer))
+    }
+
+    /// Pods that may go now.
+    pub fn room(&self) -> u32 {
+        self.healthy.saturating_sub(self.needs())
+    }
+
+    pub fn covers(&self, pod: &Object) -> bool {
+        let matches = |selector: &LabelSelector| selector.matches(&pod.labels);
+        self.key.namespace == pod.key.namespace && self.selector.as_ref().is_some_and(matches)
+    }
+}
+
+/// Whether a pod counts as healthy: ready, and not on its way out.
+pub fn is_healthy(pod: &Object) -> bool {
+    !pod.is_terminating() && pod.pod().is_some_and(|columns| columns.ready)
 }
 
 #[derive(Deserialize, Default)]
@@ -104,8 +125,24 @@ struct StatusWire {
     expected_pods: Option<u32>,
 }
 
-/// All budgets of the cluster, not yet matched with pods. One that cannot be read is left out.
+/// All budgets of the cluster with the pods that they cover counted.
 pub fn budgets(cluster: &Cluster) -> Vec<Budget> {
+    let mut budgets = unmatched(cluster);
+    for budget in &mut budgets {
+        let namespace = budget.key.namespace.clone();
+        for pod in cluster.list_in(&resources::PODS, &namespace) {
+            let is_live = pod.pod().is_some_and(|columns| !columns.is_finished());
+            if is_live && budget.covers(pod) {
+                budget.covered += 1;
+                budget.healthy += u32::from(is_healthy(pod));
+            }
+        }
+    }
+    budgets
+}
+
+/// All budgets of the cluster, no pod counted yet. One that cannot be read is left out.
+pub(super) fn unmatched(cluster: &Cluster) -> Vec<Budget> {
     cluster
         .list(&resources::POD_DISRUPTION_BUDGETS)
         .filter_map(|object| {
@@ -130,6 +167,22 @@ pub fn budgets(cluster: &Cluster) -> Vec<Budget> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_smaller_workload_needs_less_where_the_rule_counts_what_may_go() {
+        let budget = |rule| Budget {
+            key: ObjectKey::new(resources::POD_DISRUPTION_BUDGETS, "shop", "cart"),
+            rule,
+            selector: None,
+            covered: 30,
+            healthy: 30,
+            expected: Some(30),
+        };
+        let may_go = budget(Rule::MaxUnavailable(IntOrPercent::Int(2)));
+        assert_eq!((may_go.needs(), may_go.needs_with(6)), (28, 22));
+        let must_stay = budget(Rule::MinAvailable(IntOrPercent::Int(28)));
+        assert_eq!((must_stay.needs(), must_stay.needs_with(6)), (28, 28));
+    }
 
     #[test]
     fn percentages_round_up() {

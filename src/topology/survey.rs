@@ -206,7 +206,7 @@ impl Survey {
                 facts.requested += request;
                 facts.limits += Amounts::of(&columns.limits, 1);
             }
-            let serves = columns.ready && !object.is_terminating();
+            let serves = budget::is_healthy(object);
             let entry = &mut self.workloads[workload as usize];
             entry.replicas += 1;
             entry.ready += u32::from(serves);
@@ -225,7 +225,7 @@ impl Survey {
     /// A pod that several budgets cover belongs to the first of them; the eviction API refuses
     /// such pods altogether.
     fn read_budgets(&mut self, cluster: &Cluster, families: &[Vec<Row>]) {
-        self.budgets = budget::budgets(cluster);
+        self.budgets = budget::unmatched(cluster);
         if self.budgets.is_empty() {
             return;
         }
@@ -408,6 +408,9 @@ mod tests {
         let survey = Survey::of(&cluster);
         let budget = &survey.budgets[0];
         assert_eq!((budget.covered, budget.healthy, budget.needs()), (3, 2, 2));
+        let counted = &budget::budgets(&cluster)[0];
+        assert_eq!((counted.covered, counted.healthy), (3, 2));
+        assert_eq!(counted.room(), 0);
     }
 
     #[test]

@@ -288,18 +288,10 @@ impl Drain {
 
 /// The budget that holds a pod, as `pdb/cart`; the pod itself where none does.
 fn holder(cluster: &Cluster, pod: &Target) -> String {
-    let labels = cluster.get(&pod.key).map(|object| &object.labels);
+    let object = cluster.get(&pod.key);
     budget::budgets(cluster)
         .into_iter()
-        .find(|budget| {
-            budget.key.namespace == pod.key.namespace
-                && labels.is_some_and(|labels| {
-                    budget
-                        .selector
-                        .as_ref()
-                        .is_some_and(|selector| selector.matches(labels))
-                })
-        })
+        .find(|budget| object.is_some_and(|object| budget.covers(object)))
         .map_or_else(|| pod.path(), |budget| format!("pdb/{}", budget.key.name))
 }
 

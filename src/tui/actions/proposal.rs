@@ -311,7 +311,11 @@ impl Notes {
             );
         }
         if to < from {
-            self.budgets(cluster, target, from - to);
+            self.budgets(
+                cluster,
+                target,
+                u32::try_from(from - to).unwrap_or(u32::MAX),
+            );
         }
     }
 
@@ -328,7 +332,7 @@ impl Notes {
     }
 
     /// A scale-down does not ask budgets; it only shows afterwards that they are broken.
-    fn budgets(&mut self, cluster: &Cluster, target: &Target, lost: i64) {
+    fn budgets(&mut self, cluster: &Cluster, target: &Target, lost: u32) {
         let Some(object) = cluster.get(&target.key) else {
             return;
         };
@@ -336,21 +340,14 @@ impl Notes {
             return;
         };
         for budget in budget::budgets(cluster) {
-            let covers = budget.key.namespace == target.key.namespace
-                && budget
-                    .selector
-                    .as_ref()
-                    .is_some_and(|selector| selector.matches(&pod.labels));
-            let left = i64::from(budget.healthy) - lost;
-            if covers && left < i64::from(budget.needs()) {
+            let left = budget.healthy.saturating_sub(lost);
+            let needs = budget.needs_with(lost);
+            if budget.covers(pod) && left < needs {
                 self.add(
                     Weight::Warning,
                     format!(
-                        "budget {} wants {}: {} healthy now, {} after",
-                        budget.key.name,
-                        budget.needs(),
-                        budget.healthy,
-                        left.max(0)
+                        "budget {} wants {needs}: {} healthy now, {left} after",
+                        budget.key.name, budget.healthy,
                     ),
                 );
             }
@@ -402,17 +399,8 @@ impl Notes {
             .filter_map(|pod| cluster.get(&pod.target.key))
             .collect();
         for budget in budget::budgets(cluster) {
-            let hit = node_pods
-                .iter()
-                .filter(|pod| {
-                    budget.key.namespace == pod.key.namespace
-                        && budget
-                            .selector
-                            .as_ref()
-                            .is_some_and(|selector| selector.matches(&pod.labels))
-                })
-                .count();
-            let room = budget.healthy.saturating_sub(budget.needs()) as usize;
+            let hit = node_pods.iter().filter(|pod| budget.covers(pod)).count();
+            let room = budget.room() as usize;
             if hit > room {
                 self.add(
                     Weight::Warning,
