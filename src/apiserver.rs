@@ -62,5 +62,5 @@ pub use registry::{Registry, ResourceType};
 pub use request::{Options, Request, ResourceTarget, Target, User, Verb};
 pub use response::Response;
 pub use status::{Cause, Details, Status};
-pub use subresource::log::{LogQuery, PodLog, pod_log};
+pub use subresource::log::{LogQuery, PodLog, choose as choose_container, pod_log};
 pub use write::{WriteContext, write};

@@ -21,6 +21,7 @@ mod http;
 mod identity;
 mod listener;
 mod pages;
+mod streams;
 mod watch;
 
 pub use driver::{Driver, DriverError};

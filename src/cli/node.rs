@@ -7,9 +7,10 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use bayplan::config::paths::Paths;
 use bayplan::connect::{self, Access};
+use bayplan::node::container::exec::{self, Ask};
 use bayplan::node::container::shim;
+use bayplan::node::face::Face;
 use bayplan::node::kubelet::{self, Options};
-use bayplan::node::logs::Logs;
 use bayplan::serve::Host;
 use clap::Args;
 use tokio::task::JoinHandle;
@@ -27,6 +28,12 @@ pub struct Shim {
 /// Run a command in a container: this binary's own affair.
 #[derive(Args, Debug)]
 pub struct Exec {
+    /// It can be spoken to
+    #[arg(long)]
+    stdin: bool,
+    /// It has a terminal
+    #[arg(long)]
+    terminal: bool,
     folder: PathBuf,
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -42,7 +49,12 @@ pub fn run_shim(command: &Shim) -> Result<ExitCode> {
 }
 
 pub fn run_exec(command: &Exec) -> ExitCode {
-    shim::exec(&command.folder, &command.command)
+    let ask = Ask {
+        command: command.command.clone(),
+        stdin: command.stdin,
+        terminal: command.terminal,
+    };
+    exec::run(&command.folder, &ask)
 }
 
 /// The node of this machine, running beside a cluster.
@@ -64,8 +76,8 @@ impl LocalNode {
             ),
             cluster_dns: None,
         };
-        let logs = Arc::new(Logs::new(&options.run));
-        host.nodes().register(options.name.as_str().into(), logs);
+        let face = Arc::new(Face::new(&options.run));
+        host.nodes().register(options.name.as_str().into(), face);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {

@@ -11,8 +11,11 @@
 //! and what ended meanwhile. All that the shim mounts is gone with its mount namespace.
 
 pub mod bundle;
+pub mod exec;
+pub mod frames;
 pub mod log;
 pub mod shim;
+mod terminal;
 
 use std::fs;
 use std::io;

@@ -1,6 +1,6 @@
 //! The logs of this node's containers, read from disk, for whoever asks its kubelet.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,72 +10,61 @@ use super::container::log::{Query, Reader};
 use super::container::{Folder, log_file, logs_folder};
 use crate::agent::pod::Pod;
 use crate::k8s::Object;
-use crate::serve::nodes::{Kubelet, LogQuery};
+use crate::serve::nodes::LogQuery;
 
 /// How soon a followed log shows what was written.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Reads the logs below a node's folder.
-#[derive(Clone, Debug)]
-pub struct Logs {
-    run: PathBuf,
-}
-
-impl Logs {
-    pub fn new(run: &Path) -> Self {
-        Self {
-            run: run.to_path_buf(),
-        }
+/// A container's log, read below the node's folder.
+pub fn log(
+    run: &Path,
+    pod: &Object,
+    query: &LogQuery,
+) -> Result<BoxStream<'static, Bytes>, String> {
+    let name = pod.key.name.to_string();
+    let parsed: Pod = pod
+        .typed()
+        .map_err(|error| format!("pod \"{name}\": {error}"))?;
+    let first = parsed.spec.containers.first().map(|it| it.name.to_string());
+    let container = match query.container.as_str() {
+        "" => first.unwrap_or_default(),
+        named => named.to_owned(),
+    };
+    let is_one = (0..parsed.spec.slots()).any(|slot| {
+        parsed
+            .spec
+            .container(slot)
+            .is_some_and(|it| it.name == container)
+    });
+    if !is_one {
+        return Err(format!("container {container} is not valid for pod {name}"));
     }
+    let folder = run.join("pods").join(pod.uid.0.as_str());
+    let waiting = || {
+        format!(
+            "container \"{container}\" in pod \"{name}\" is waiting to start: ContainerCreating"
+        )
+    };
+    let last = last_attempt(&logs_folder(&folder, &container)).ok_or_else(waiting)?;
+    let attempt = if query.previous {
+        last.checked_sub(1).ok_or_else(|| {
+            format!("previous terminated container \"{container}\" in pod \"{name}\" not found")
+        })?
+    } else {
+        last
+    };
+    let path = log_file(&folder, &container, attempt);
+    let wanted = Query {
+        tail: query.tail,
+        since: query.since,
+        timestamps: query.timestamps,
+    };
+    let reader = Reader::open(&path, wanted).map_err(|error| error.to_string())?;
+    let shim = Folder::of(&folder, &container, attempt);
+    Ok(read(reader, shim, query.follow))
 }
-
-impl Kubelet for Logs {
-    fn log(&self, pod: &Object, query: &LogQuery) -> Result<BoxStream<'static, Bytes>, String> {
-        let name = pod.key.name.to_string();
-        let parsed: Pod = pod
-            .typed()
-            .map_err(|error| format!("pod \"{name}\": {error}"))?;
-        let first = parsed.spec.containers.first().map(|it| it.name.to_string());
-        let container = match query.container.as_str() {
-            "" => first.unwrap_or_default(),
-            named => named.to_owned(),
-        };
-        let is_one = (0..parsed.spec.slots()).any(|slot| {
-            parsed
-                .spec
-                .container(slot)
-                .is_some_and(|it| it.name == container)
-        });
-        if !is_one {
-            return Err(format!("container {container} is not valid for pod {name}"));
-        }
-        let folder = self.run.join("pods").join(pod.uid.0.as_str());
-        let waiting = || {
-            format!(
-                "container \"{container}\" in pod \"{name}\" is waiting to start: ContainerCreating"
-            )
-        };
-        let last = last_attempt(&logs_folder(&folder, &container)).ok_or_else(waiting)?;
-        let attempt = if query.previous {
-            last.checked_sub(1).ok_or_else(|| {
-                format!("previous terminated container \"{container}\" in pod \"{name}\" not found")
-            })?
-        } else {
-            last
-        };
-        let path = log_file(&folder, &container, attempt);
-        let wanted = Query {
-            tail: query.tail,
-            since: query.since,
-            timestamps: query.timestamps,
-        };
-        let reader = Reader::open(&path, wanted).map_err(|error| error.to_string())?;
-        let shim = Folder::of(&folder, &container, attempt);
-        Ok(read(reader, shim, query.follow))
-    }
-}
-
-fn last_attempt(logs: &Path) -> Option<u32> {
+/// The last run of a container that has a log.
+pub fn last_attempt(logs: &Path) -> Option<u32> {
     let entries = std::fs::read_dir(logs).ok()?.flatten();
     entries
         .filter_map(|entry| {

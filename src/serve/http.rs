@@ -1,7 +1,7 @@
 //! HTTP to the API server's values and back.
 //!
 //! Reads run on the published snapshot in the connection's own task; writes go to the driver;
-//! watches follow the snapshots. Nothing here knows what a resource means.
+//! watches follow the snapshots, streams to containers go to their nodes. Nothing here knows what a resource means.
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -17,7 +17,7 @@ use crate::apiserver::{self, Request, Response, Status, User};
 use crate::stdx::clock;
 
 use super::driver::{Driver, Stopped};
-use super::{compression, follow, identity, watch};
+use super::{compression, follow, identity, streams, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -38,9 +38,9 @@ async fn answer(
     Extension(peer): Extension<Peer>,
     request: http::Request<Body>,
 ) -> HttpResponse {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let outcome = match understand(&driver, &parts, &peer, body).await {
-        Ok(request) => respond(&driver, request).await,
+        Ok(request) => respond(&driver, request, &mut parts).await,
         Err(status) => Err(status),
     };
     let response = outcome.unwrap_or_else(|status| Answer::Whole(Response::from(status)));
@@ -76,11 +76,20 @@ async fn understand(
     Ok(request)
 }
 
-async fn respond(driver: &Driver, request: Request) -> Result<Answer, Status> {
+async fn respond(
+    driver: &Driver,
+    request: Request,
+    parts: &mut request::Parts,
+) -> Result<Answer, Status> {
     let published = driver.published();
     apiserver::authorize(&published.snapshot.cluster, &request.user, &request)?;
     if request.verb == Verb::Watch && matches!(request.target, Target::Resource(_)) {
         return watch::start(driver, &request).map(Answer::Stream);
+    }
+    if streams::is_asked(&request) {
+        return streams::start(driver, &published, &request, parts)
+            .await
+            .map(Answer::Stream);
     }
     if let Some(answer) = driver.nodes().answer(&published.snapshot.cluster, &request) {
         return answer.map(Answer::Stream);

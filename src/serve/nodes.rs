@@ -1,7 +1,7 @@
 //! Nodes that run something: what the API server asks the kubelet of a pod's node for.
 //!
 //! A simulated pod's log is told by the API server itself. A pod on a node that is registered here
-//! has a real one, and its node is asked instead.
+//! has a real one, and processes that can be spoken to; its node is asked instead.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,6 +10,7 @@ use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::apiserver::{Request, Status, Target, Verb};
 use crate::k8s::{Cluster, Name, Object, ObjectKey, resources};
@@ -30,10 +31,45 @@ pub struct LogQuery {
     pub follow: bool,
 }
 
+/// What is said on which channel, as in Kubernetes' remote command protocol
+/// (`v5.channel.k8s.io`).
+pub mod channel {
+    pub const STDIN: u8 = 0;
+    pub const STDOUT: u8 = 1;
+    pub const STDERR: u8 = 2;
+    /// A `metav1.Status` of how it ended; the last that is said.
+    pub const STATUS: u8 = 3;
+    /// `{"Width":80,"Height":24}`
+    pub const RESIZE: u8 = 4;
+    /// The number of a channel on which nothing more is said.
+    pub const CLOSE: u8 = 255;
+}
+
+/// A command to run in a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Command {
+    pub container: String,
+    pub arguments: Vec<String>,
+    pub stdin: bool,
+    pub terminal: bool,
+}
+
+/// Both directions of a stream.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// A process that is spoken with in frames: a length in four bytes, a channel, what was said.
+/// Dropping it ends the process, or lets go of it where it was only joined.
+pub type Conversation = Box<dyn Duplex>;
+
 /// The face of a node's kubelet.
 pub trait Kubelet: Send + Sync {
     /// A container's log, or why there is none in the kubelet's words.
     fn log(&self, pod: &Object, query: &LogQuery) -> Result<BoxStream<'static, Bytes>, String>;
+
+    /// Runs a command in a running container.
+    fn exec(&self, pod: &Object, command: &Command) -> Result<Conversation, String>;
 }
 
 /// The kubelets of this process, by their nodes' names. Clones share them.
@@ -44,6 +80,11 @@ impl Nodes {
     pub fn register(&self, node: Name, kubelet: Arc<dyn Kubelet>) {
         let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         nodes.insert(node, kubelet);
+    }
+
+    pub(super) fn find(&self, node: &Name) -> Option<Arc<dyn Kubelet>> {
+        let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        nodes.get(node).map(Arc::clone)
     }
 
     /// The answer of the pod's kubelet, if the request is for one.
@@ -63,10 +104,7 @@ impl Nodes {
         }
         let key = ObjectKey::new(resources::PODS, &target.namespace, &target.name);
         let pod = cluster.get(&key)?;
-        let node = pod.pod()?.node.clone()?;
-        let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let kubelet = Arc::clone(nodes.get(&node)?);
-        drop(nodes);
+        let kubelet = self.find(pod.pod()?.node.as_ref()?)?;
         let log = kubelet.log(pod, &query(request));
         Some(
             log.map(|chunks| streamed(chunks, "text/plain"))

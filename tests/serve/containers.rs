@@ -17,8 +17,8 @@ use sha2::{Digest, Sha256};
 
 use crate::served::{Local, Served, command};
 
-const PATIENCE: Duration = Duration::from_mins(1);
-const IMAGE: &str = "localhost/shell:1";
+pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const IMAGE: &str = "localhost/shell:1";
 
 /// A shell that needs no libraries: Debian's `busybox-static`.
 fn shell() -> Option<PathBuf> {
@@ -40,6 +40,17 @@ fn is_static(elf: &[u8]) -> bool {
 fn archive(folder: &Path, shell: &Path) -> PathBuf {
     let mut layer = tar::Builder::new(Vec::new());
     layer.append_path_with_name(shell, "bin/sh").unwrap();
+    for name in ["cat", "httpd", "nc", "sleep", "tar"] {
+        let mut link = tar::Header::new_gnu();
+        link.set_entry_type(tar::EntryType::Symlink);
+        link.set_uid(0);
+        link.set_gid(0);
+        link.set_size(0);
+        link.set_mode(0o777);
+        layer
+            .append_link(&mut link, format!("bin/{name}"), "sh")
+            .unwrap();
+    }
     let layer = layer.into_inner().unwrap();
     let mut digest = String::new();
     for byte in Sha256::digest(&layer) {
@@ -94,7 +105,7 @@ fn pod() -> Value {
 }
 
 /// Reads the pod until it is as wanted; what it was at last otherwise.
-fn wait(local: &mut Local, wanted: impl Fn(u16, &Value) -> bool) -> Value {
+pub fn wait(local: &mut Local, wanted: impl Fn(u16, &Value) -> bool) -> Value {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let (code, pod) = local
@@ -108,7 +119,7 @@ fn wait(local: &mut Local, wanted: impl Fn(u16, &Value) -> bool) -> Value {
     }
 }
 
-fn is_ready(_code: u16, pod: &Value) -> bool {
+pub fn is_ready(_code: u16, pod: &Value) -> bool {
     let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
     conditions
         .into_iter()
@@ -121,29 +132,22 @@ fn container(pod: &Value) -> (&Value, &Value) {
     (&app["containerID"], &app["restartCount"])
 }
 
-#[test]
-fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
+/// Loads the image; why containers cannot be run here otherwise.
+pub fn prepare(folder: &Path, home: &Path) -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: containers need root");
-        return;
+        return Err("containers need root");
     }
     let namespaces = Command::new("unshare")
         .args(["--net", "--mount", "true"])
         .status();
     if !namespaces.is_ok_and(|status| status.success()) {
-        println!("skipped: root may not make namespaces here, or there is no `unshare`");
-        return;
+        return Err("root may not make namespaces here, or there is no `unshare`");
     }
-    let Some(shell) = shell() else {
-        println!("skipped: no static busybox on this machine (Debian: busybox-static)");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path().join("home");
+    let shell = shell().ok_or("no static busybox on this machine (Debian: busybox-static)")?;
     let loaded = Command::new(env!("CARGO_BIN_EXE_bayplan"))
-        .env("XDG_DATA_HOME", &home)
+        .env("XDG_DATA_HOME", home)
         .args(["image", "load"])
-        .arg(archive(folder.path(), &shell))
+        .arg(archive(folder, &shell))
         .output()
         .unwrap();
     assert!(
@@ -151,6 +155,17 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
         "{}",
         String::from_utf8_lossy(&loaded.stderr)
     );
+    Ok(())
+}
+
+#[test]
+fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    if let Err(why) = prepare(folder.path(), &home) {
+        println!("skipped: {why}");
+        return;
+    }
 
     let data = folder.path().join("data");
     let start = || {

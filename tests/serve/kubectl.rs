@@ -60,7 +60,7 @@ impl Kubectl {
 }
 
 /// `kubectl` may be a dispatcher over several versions; 1.32 is asked for by name.
-fn program() -> Option<PathBuf> {
+pub fn program() -> Option<PathBuf> {
     #[expect(
         clippy::disallowed_methods,
         reason = "a test looks for a program of its machine"
@@ -142,6 +142,12 @@ fn kubectl_runs_the_online_boutique() {
     assert!(described.contains("Scaled up replica set"), "{described}");
     let logs = kubectl.ok("logs deployment/cartservice");
     assert!(logs.contains("is simulated"), "{logs}");
+    let refused = kubectl.run(&["exec", "deployment/cartservice", "--", "ls"]);
+    let refused = refused.unwrap_err();
+    assert!(
+        refused.contains("is simulated") && refused.contains("(BadRequest)"),
+        "{refused}"
+    );
     let followed = kubectl.follow("cartservice");
     let dry =
         kubectl.ok("set image deployment/frontend server=example.org/x --dry-run=server -o yaml");

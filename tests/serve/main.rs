@@ -10,6 +10,8 @@
 )]
 
 #[cfg(target_os = "linux")]
+mod commands;
+#[cfg(target_os = "linux")]
 mod containers;
 mod contract;
 mod durability;

@@ -78,7 +78,8 @@ pub(super) fn answer(
     source(cluster, pod, &query, now).map(|text| Response::text(200, text))
 }
 
-fn choose(pod: &Object, columns: &PodColumns, wanted: &str) -> Result<String, Status> {
+/// The container that is meant, named or the only one; refused as kube-apiserver does.
+pub fn choose(pod: &Object, columns: &PodColumns, wanted: &str) -> Result<String, Status> {
     let names = |role: fn(ContainerRole) -> bool| -> Vec<&str> {
         columns
             .containers

@@ -4,7 +4,7 @@
 //! forks. It never speaks to the cluster; its whole world is the container's [`Folder`].
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +27,10 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// has ended.
 pub fn run(folder: &Path) -> ExitCode {
     let folder = Folder::new(folder.to_path_buf());
+    let _until_the_end = match usual_signals() {
+        Ok(kept) => kept,
+        Err(error) => return finish(&folder, &refusal(&error.into())),
+    };
     // Held until how it ended is written: its end is what the kubelet waits for.
     let _alive = fs::File::options()
         .read(true)
@@ -173,8 +177,29 @@ fn create(
     Ok(builder.build()?)
 }
 
+/// What this process ignores (a Rust program does broken pipes) its container would ignore too:
+/// that goes through an exec, but a handler does not.
+pub(super) fn usual_signals() -> io::Result<impl Drop> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let inside = runtime.enter();
+    for kind in [
+        SignalKind::pipe(),
+        SignalKind::hangup(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+        SignalKind::terminate(),
+    ] {
+        drop(signal(kind)?);
+    }
+    drop(inside);
+    Ok(runtime)
+}
+
 /// Waits for the container's first process, which is a child of this one.
-fn wait(pid: i32) -> io::Result<i32> {
+pub(super) fn wait(pid: i32) -> io::Result<i32> {
     loop {
         match waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
             Ok(Some((_, status))) => return Ok(code_of(status)),
@@ -213,31 +238,4 @@ fn message(path: Option<&Path>) -> String {
         .unwrap_or_default();
     let end = bytes.len().saturating_sub(MESSAGE_BYTES_MAX);
     String::from_utf8_lossy(bytes.get(end..).unwrap_or_default()).into_owned()
-}
-
-/// Runs a command in a running container with this process' own standard streams; ends with its
-/// exit code. Entry point of the other hidden command.
-pub fn exec(folder: &Path, command: &[String]) -> ExitCode {
-    match run_in(folder, command) {
-        Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(255)),
-        Err(error) => {
-            let told = writeln!(io::stderr(), "{error:#}");
-            drop(told);
-            ExitCode::from(126)
-        }
-    }
-}
-
-fn run_in(folder: &Path, command: &[String]) -> anyhow::Result<i32> {
-    let order = Folder::new(folder.to_path_buf()).order()?;
-    let pid = ContainerBuilder::new(order.id, SyscallType::default())
-        .with_root_path(order.state)?
-        .with_stdin(rustix::io::dup(rustix::stdio::stdin())?)
-        .with_stdout(rustix::io::dup(rustix::stdio::stdout())?)
-        .with_stderr(rustix::io::dup(rustix::stdio::stderr())?)
-        .as_tenant()
-        .with_container_args(command.to_vec())
-        .with_detach(false)
-        .build()?;
-    Ok(wait(pid.as_raw())?)
 }

@@ -5,16 +5,17 @@
 //! timeout has failed.
 
 use std::net::{IpAddr, SocketAddr};
-use std::process::Stdio;
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
-use crate::node::container::{EXEC_COMMAND, Folder};
+use crate::node::container::{Folder, exec};
 use crate::node::kubelet::Shared;
+use crate::serve::nodes::channel;
 
 /// Of a command's output, the kubelet shows this much.
 const OUTPUT_BYTES_MAX: usize = 1024;
@@ -346,20 +347,28 @@ async fn http_get(
         .ok_or_else(|| std::io::Error::other("malformed HTTP response"))
 }
 
-/// Runs a command in a running container; its exit code and what it said.
+/// Runs a command in a running container; its exit code and what it said. Given up, it is killed.
 pub async fn run_command(folder: &Folder, command: &[String]) -> std::io::Result<(i32, String)> {
-    let output = Command::new("/proc/self/exe")
-        .arg(EXEC_COMMAND)
-        .arg(folder.path())
-        .arg("--")
-        .args(command)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    let mut text = output.stdout;
-    text.extend(output.stderr);
-    text.truncate(OUTPUT_BYTES_MAX);
-    let text = String::from_utf8_lossy(&text).trim_end().to_owned();
-    Ok((output.status.code().unwrap_or(137), text))
+    let ask = exec::Ask {
+        command: command.to_vec(),
+        ..exec::Ask::default()
+    };
+    let conversation = exec::start(folder, &ask)?;
+    let mut frames = Framed::new(conversation, LengthDelimitedCodec::new());
+    let mut text = Vec::new();
+    while let Some(frame) = frames.next().await {
+        let frame = frame?;
+        match frame.split_first() {
+            Some((&(channel::STDOUT | channel::STDERR), said)) => {
+                let room = OUTPUT_BYTES_MAX.saturating_sub(text.len());
+                text.extend_from_slice(said.get(..room).unwrap_or(said));
+            }
+            Some((&channel::STATUS, status)) => {
+                let text = String::from_utf8_lossy(&text).trim_end().to_owned();
+                return Ok(exec::ended(status).map_or_else(|why| (126, why), |code| (code, text)));
+            }
+            _ => {}
+        }
+    }
+    Err(std::io::ErrorKind::UnexpectedEof.into())
 }

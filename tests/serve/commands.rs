@@ -1,0 +1,285 @@
+//! kubectl 1.32 into a container of the local node: commands with their exit codes, standard input,
+//! terminals, and what is refused.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test waits for what other processes do"
+)]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::containers::{IMAGE, PATIENCE, is_ready, prepare, wait};
+use crate::kubectl::program;
+use crate::served::{Served, command};
+
+/// A served cluster whose pod `web` runs on this machine, and kubectl for it.
+struct Stage {
+    kubectl: PathBuf,
+    folder: TempDir,
+    served: Served,
+}
+
+fn pod() -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+        "spec": {
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{
+                "name": "app", "image": IMAGE,
+                "command": ["/bin/sh", "-c", "while true; do sleep 1; done"],
+                "env": [{"name": "COLOUR", "value": "blue"}],
+                "workingDir": "/bin",
+                "securityContext": {"runAsUser": 1234, "runAsGroup": 5678},
+            }],
+        },
+    })
+}
+
+impl Stage {
+    /// Why there is none, where containers or kubectl are missing.
+    fn open() -> Result<Self, &'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        let kubectl = program().ok_or("no kubectl on this machine")?;
+        prepare(folder.path(), &home)?;
+        let data = folder.path().join("data");
+        let kubeconfig = folder.path().join("kubeconfig");
+        let more = [
+            "--local-node",
+            "--write-kubeconfig",
+            kubeconfig.to_str().unwrap(),
+        ];
+        let mut command = command(&data, &more);
+        let served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
+        let mut local = served.local();
+        let pods = "/api/v1/namespaces/default/pods";
+        let deadline = Instant::now() + PATIENCE;
+        while local.send("POST", pods, &pod().to_string()).unwrap().0 != 201 {
+            assert!(Instant::now() < deadline);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        wait(&mut local, is_ready);
+        Ok(Self {
+            kubectl,
+            folder,
+            served,
+        })
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.kubectl);
+        command
+            .args(arguments)
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .env("HOME", self.folder.path());
+        command
+    }
+
+    /// The exit code, what was written to both streams.
+    fn run(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+        let output = self.command(arguments).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
+    /// In the container's shell.
+    fn shell(&self, script: &str) -> (Option<i32>, String, String) {
+        self.run(&["exec", "web", "--", "sh", "-c", script])
+    }
+
+    fn close(mut self) {
+        let mut local = self.served.local();
+        let path = "/api/v1/namespaces/default/pods/web";
+        local.send("DELETE", path, "").unwrap();
+        wait(&mut local, |code, _| code == 404);
+        self.served.kill();
+        let node = self.folder.path().join("data/node/netns/node");
+        rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+}
+
+/// Processes of this machine whose command line holds a text of their own.
+fn running(marker: &str) -> usize {
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    entries
+        .filter_map(|entry| fs::read(entry.path().join("cmdline")).ok())
+        .filter(|line| {
+            let line = String::from_utf8_lossy(line);
+            line.starts_with("sleep") && line.contains(marker)
+        })
+        .count()
+}
+
+fn until(wanted: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !wanted() {
+        assert!(Instant::now() < deadline);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn commands_run_in_containers() {
+    let stage = match Stage::open() {
+        Ok(stage) => stage,
+        Err(why) => {
+            println!("skipped: {why}");
+            return;
+        }
+    };
+    plain(&stage);
+    input(&stage);
+    terminal(&stage);
+    hung_up(&stage);
+    refused(&stage);
+    stage.close();
+}
+
+fn plain(stage: &Stage) {
+    let (code, out, err) = stage.shell("echo out; echo err >&2; exit 3");
+    assert_eq!((code, out.as_str()), (Some(3), "out\n"), "{err}");
+    assert!(
+        err.contains("err\n") && err.contains("command terminated with exit code 3"),
+        "{err}"
+    );
+    // As the container's own process: its user, folder, variables and signals.
+    let (_, out, _) = stage.shell("id -u; id -g; pwd; echo $COLOUR");
+    assert_eq!(out, "1234\n5678\n/bin\nblue\n");
+    let (_, status, _) = stage.run(&["exec", "web", "--", "cat", "/proc/self/status"]);
+    let ignored = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:\t"))
+        .unwrap();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored & (1 << 12), 0, "broken pipes are ignored");
+    let (code, _, err) = stage.run(&["exec", "web", "--", "no-such-command"]);
+    assert!(
+        code != Some(0) && err.contains("'no-such-command' not found in $PATH"),
+        "{err}"
+    );
+    // What a command leaves running does not hold its caller.
+    let begun = Instant::now();
+    let (code, out, _) = stage.shell("sleep 30 & echo left");
+    assert_eq!((code, out.as_str()), (Some(0), "left\n"));
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+fn input(stage: &Stage) {
+    let text = "two lines\nof many\n".repeat(100_000);
+    let mut child = stage
+        .command(&["exec", "-i", "web", "--", "cat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let said = text.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(said.as_bytes()).unwrap());
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(output.status.success());
+    assert!(
+        output.stdout == text.as_bytes(),
+        "{} bytes",
+        output.stdout.len()
+    );
+}
+
+fn terminal(stage: &Stage) {
+    let size = |rows, cols| PtySize {
+        rows,
+        cols,
+        pixel_width: 0,
+        pixel_height: 0,
+    };
+    let pair = native_pty_system().openpty(size(33, 99)).unwrap();
+    let mut builder = CommandBuilder::new(&stage.kubectl);
+    builder.args(["exec", "-it", "web", "--", "sh"]);
+    builder.env("KUBECONFIG", stage.folder.path().join("kubeconfig"));
+    builder.env("HOME", stage.folder.path());
+    let mut child = pair.slave.spawn_command(builder).unwrap();
+    drop(pair.slave);
+    let mut keys = pair.master.take_writer().unwrap();
+    let mut screen = pair.master.try_clone_reader().unwrap();
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(length @ 1..) = screen.read(&mut buffer) {
+            let _test_over = tell.send(buffer[..length].to_vec());
+        }
+    });
+    let expect = |wanted: &str| {
+        let mut seen = Vec::new();
+        while !String::from_utf8_lossy(&seen).contains(wanted) {
+            let more = told.recv_timeout(PATIENCE);
+            let seen_text = String::from_utf8_lossy(&seen).into_owned();
+            seen.extend(more.unwrap_or_else(|_| panic!("no {wanted:?} in {seen_text:?}")));
+        }
+    };
+    // A shell asks its terminal where the cursor is.
+    expect("\x1b[6n");
+    keys.write_all(b"echo $TERM; while ! stty size | grep -q 33; do :; done; stty size\n")
+        .unwrap();
+    expect("xterm\r\n33 99\r\n");
+    pair.master.resize(size(40, 120)).unwrap();
+    keys.write_all(b"while stty size | grep -q 33; do :; done; stty size\n")
+        .unwrap();
+    expect("\n40 120\r\n");
+    // ^C is the command's, not kubectl's.
+    keys.write_all(b"sleep 12345\n").unwrap();
+    until(|| running("12345") == 1);
+    keys.write_all(b"\x03").unwrap();
+    until(|| running("12345") == 0);
+    keys.write_all(b"exit 7\n").unwrap();
+    assert_eq!(child.wait().unwrap().exit_code(), 7);
+}
+
+/// Who hangs up takes the command along, also one that reads nothing.
+fn hung_up(stage: &Stage) {
+    let mut child = stage
+        .command(&[
+            "exec",
+            "-i",
+            "web",
+            "--",
+            "sh",
+            "-c",
+            "sleep 23456 & sleep 34567",
+        ])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || while stdin.write_all(&[b'y'; 4096]).is_ok() {});
+    until(|| running("23456") == 1 && running("34567") == 1);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    until(|| running("23456") == 0 && running("34567") == 0);
+    writer.join().unwrap();
+}
+
+fn refused(stage: &Stage) {
+    let (code, _, err) = stage.run(&["exec", "web", "--as", "bob", "--", "cat", "/etc/passwd"]);
+    assert!(code != Some(0) && err.contains("Forbidden"), "{err}");
+    let (_, _, err) = stage.run(&["exec", "web", "-c", "other", "--", "cat"]);
+    assert_eq!(
+        err.trim(),
+        "Error from server (BadRequest): container other is not valid for pod web"
+    );
+    let (_, _, err) = stage.run(&["exec", "absent", "--", "cat"]);
+    assert_eq!(
+        err.trim(),
+        "Error from server (NotFound): pods \"absent\" not found"
+    );
+}
