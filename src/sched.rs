@@ -14,6 +14,7 @@ pub mod cycle;
 pub mod explain;
 pub mod fast;
 pub mod framework;
+pub mod gpu;
 pub mod hints;
 pub mod log;
 pub mod nearest;

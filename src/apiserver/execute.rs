@@ -1,6 +1,6 @@
 //! Ops of controllers, the scheduler and node agents, carried out like requests.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::registry::{Registry, ResourceType};
 use super::request::{Request, ResourceTarget, User};
@@ -103,8 +103,17 @@ fn carry_out(writing: &mut Writing, op: Op) -> Result<(), (Tolerates, Status)> {
                 .map(|_| ())
                 .map_err(|status| (Tolerates::Missing, status))
         }
-        Op::Bind { pod, uid, node } => {
-            subresource::binding::bind(writing, &pod, Some(&uid), &node, None).map_err(strict)
+        Op::Bind {
+            pod,
+            uid,
+            node,
+            annotations,
+        } => {
+            let annotation = |(name, value): (Name, Name)| (name.to_string(), json!(value));
+            let annotations = annotations.into_iter().map(annotation).collect();
+            let annotations = Some(Value::Object(annotations));
+            subresource::binding::bind(writing, &pod, Some(&uid), &node, annotations)
+                .map_err(strict)
         }
         Op::Evict {
             pod,

@@ -312,8 +312,16 @@ impl Bench {
                 }
                 true
             }
-            Op::Bind { pod, node, .. } => {
-                let patch = json!({"spec": {"nodeName": node}});
+            Op::Bind {
+                pod,
+                node,
+                annotations,
+                ..
+            } => {
+                let mut patch = json!({"spec": {"nodeName": node}});
+                for (name, value) in annotations {
+                    patch["metadata"]["annotations"][name.as_str()] = json!(value);
+                }
                 self.change(&pod, None, &Preconditions::default(), |json| {
                     json_patch::merge(json, &patch);
                 })

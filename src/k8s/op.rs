@@ -41,6 +41,8 @@ pub enum Op {
         pod: ObjectKey,
         uid: Uid,
         node: Name,
+        /// Given to the pod in the same write, as those of a `Binding` are.
+        annotations: Vec<(Name, Name)>,
     },
     /// Deletes a pod if its disruption budgets allow it.
     Evict {

@@ -7,6 +7,7 @@ pub use file::ConfigurationError;
 use super::verdict::Plugin;
 use crate::k8s::Name;
 use crate::k8s::resource_list::ResourceList;
+use crate::packing::gpu::Policy;
 
 /// All profiles of one scheduler process.
 #[derive(Clone, PartialEq, Debug)]
@@ -30,6 +31,8 @@ pub struct Profile {
     pub ignores_preferred_terms_of_existing_pods: bool,
     pub spread: DefaultSpread,
     pub preemption: PreemptionArguments,
+    /// How `GpuShare` scores.
+    pub gpu_policy: Policy,
     /// Read and kept, but every node is always scored: the cache makes sampling pointless.
     pub percentage_of_nodes_to_score: Option<i64>,
 }
@@ -153,6 +156,7 @@ impl Profile {
                 candidate_nodes_percentage_min: 10,
                 candidate_nodes_min: 100,
             },
+            gpu_policy: Policy::Fgd,
             percentage_of_nodes_to_score: None,
         }
     }
@@ -161,6 +165,24 @@ impl Profile {
     pub fn weight(&self, wanted: Plugin) -> i64 {
         let entry = self.scores.iter().find(|(plugin, _)| *plugin == wanted);
         entry.map_or(0, |(_, weight)| *weight)
+    }
+
+    /// Takes a filter in. `GpuShare` goes behind the resources, as it asks for more of the same;
+    /// every other plugin goes to the end.
+    fn add_filter(&mut self, plugin: Plugin) {
+        let fit = |entry: &Plugin| *entry == Plugin::NodeResourcesFit;
+        match self.filters.iter().position(fit) {
+            Some(place) if plugin == Plugin::GpuShare => self.filters.insert(place + 1, plugin),
+            _ => self.filters.push(plugin),
+        }
+    }
+
+    /// The default profile with `GpuShare`, which no profile has unless it is enabled.
+    pub fn with_gpu_share(scheduler: &str) -> Self {
+        let mut profile = Self::named(scheduler);
+        profile.add_filter(Plugin::GpuShare);
+        profile.scores.push((Plugin::GpuShare, 1));
+        profile
     }
 
     pub fn filters_with(&self, plugin: Plugin) -> bool {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::gpu::{self, DeviceSet};
 use super::verdict::Plugin;
 use crate::k8s::op::{EventDraft, EventSeverity};
 use crate::k8s::{
@@ -27,6 +28,8 @@ pub enum CycleOutcome {
         node: Name,
         /// Claims whose volumes are to be provisioned for this node.
         claims: Vec<ObjectKey>,
+        /// GPUs that the pod is given; none unless the profile gives them.
+        devices: DeviceSet,
     },
     Unschedulable {
         /// Identical to kube-scheduler's.
@@ -67,7 +70,11 @@ impl Cycle {
     /// The writes: a binding or a condition, the evictions of victims, an event.
     pub fn ops(&self, cluster: &Cluster, now: Timestamp) -> Vec<Op> {
         match &self.outcome {
-            CycleOutcome::Assigned { node, claims } => self.assigned(node, claims),
+            CycleOutcome::Assigned {
+                node,
+                claims,
+                devices,
+            } => self.assigned(node, claims, *devices),
             CycleOutcome::Unschedulable {
                 message,
                 nomination,
@@ -90,7 +97,7 @@ impl Cycle {
         }
     }
 
-    fn assigned(&self, node: &Name, claims: &[ObjectKey]) -> Vec<Op> {
+    fn assigned(&self, node: &Name, claims: &[ObjectKey], devices: DeviceSet) -> Vec<Op> {
         let select = |claim: &ObjectKey| Op::Patch {
             key: claim.clone(),
             subresource: None,
@@ -100,10 +107,18 @@ impl Cycle {
             if_match: Preconditions::default(),
         };
         let mut ops: Vec<Op> = claims.iter().map(select).collect();
+        let index = || {
+            (
+                Name::new_static(gpu::INDEX),
+                Name::from(devices.to_string()),
+            )
+        };
+        let annotations = (!devices.is_empty()).then(index);
         ops.push(Op::Bind {
             pod: self.pod.clone(),
             uid: self.uid.clone(),
             node: node.clone(),
+            annotations: annotations.into_iter().collect(),
         });
         let text = format!(
             "Successfully assigned {}/{} to {node}",

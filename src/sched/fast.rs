@@ -99,7 +99,7 @@ impl Fast {
         preempting: Preempting,
     ) -> Fate {
         let profile = snapshot.profile(&subject.object);
-        if !is_covered(profile, subject) {
+        if !is_covered(profile, subject) || shares_promised(snapshot, profile, subject) {
             return reference(snapshot, subject, seed, preempting);
         }
         if let Ok(Some(names)) = node_affinity::pre_filter(&subject.template.spec) {
@@ -261,7 +261,7 @@ fn among(
 }
 
 /// Upstream's order of filters; the first refusal is the one that is told.
-static ORDER: LazyLock<Vec<Plugin>> = LazyLock::new(|| Profile::named("").filters);
+static ORDER: LazyLock<Vec<Plugin>> = LazyLock::new(|| Profile::with_gpu_share("").filters);
 
 /// Whether an index can say everything about such a pod under such a profile.
 fn is_covered(profile: &Profile, subject: &Subject) -> bool {
@@ -278,6 +278,14 @@ fn is_covered(profile: &Profile, subject: &Subject) -> bool {
         && spec.volumes.is_empty()
         && subject.node_name.is_none()
         && spec.requests.wanted.scalars.len() <= local::SCALARS_MAX
+}
+
+/// Whether GPUs are at stake while pods are promised nodes: which devices those would get is found
+/// out by putting them there in thought, which an index does not do.
+fn shares_promised(snapshot: &Snapshot, profile: &Profile, subject: &Subject) -> bool {
+    subject.template.spec.gpu.is_some()
+        && !snapshot.nominations().is_empty()
+        && profile.filters_with(Plugin::GpuShare)
 }
 
 /// Whether pods that are nominated anywhere bear on more than their own nodes' free resources; the
@@ -302,11 +310,11 @@ fn refusals(
     subject: &Subject,
     index: &Index,
 ) -> RefusedPod {
-    let wanted = &subject.template.spec.requests.wanted;
+    let spec = &subject.template.spec;
     let mut refusals: Vec<(Refusal, usize)> = Vec::new();
     let sorted: BTreeMap<local::Out, usize> = index.seats.outs().collect();
     for (out, count) in sorted {
-        refusals.push((out.refusal(wanted), count));
+        refusals.push((out.refusal(spec), count));
     }
     for bucket in index.seats.buckets.iter().filter(|bucket| bucket.len > 0) {
         if let Some(barrier) = index.barrier(profile, bucket) {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::configuration::Profile;
+use super::gpu::DeviceSet;
 use super::node_info::{NodeInfo, PodEntry};
 use super::plugins::inter_pod_affinity::{self, PodAffinity};
 use super::plugins::pod_topology_spread::{self, HardSpread};
@@ -15,8 +16,9 @@ use super::plugins::volume_binding::{self, Claims};
 use super::plugins::volume_restrictions::{self, SinglePodClaims};
 use super::plugins::volume_zone::{self, Zones};
 use super::plugins::{
-    image_locality, node_affinity, node_name, node_ports, node_resources_balanced_allocation,
-    node_resources_fit, node_unschedulable, node_volume_limits, taint_toleration,
+    gpu_share, image_locality, node_affinity, node_name, node_ports,
+    node_resources_balanced_allocation, node_resources_fit, node_unschedulable, node_volume_limits,
+    taint_toleration,
 };
 use super::snapshot::{NodeId, Snapshot};
 use super::template::{Template, TemplateId};
@@ -46,6 +48,7 @@ impl Subject {
             id: self.id,
             template: Arc::clone(&self.template),
             preempted: false,
+            devices: DeviceSet::default(),
         }
     }
 }
@@ -158,6 +161,7 @@ pub fn filter_with(
         Plugin::NodeResourcesFit => {
             node_resources_fit::filter(&profile.fit, &spec.requests.wanted, node)
         }
+        Plugin::GpuShare => gpu_share::filter(spec, node),
         Plugin::VolumeRestrictions => {
             let claims = prepared.single_pod_claims.as_ref()?;
             claims.filter(subject, node)
@@ -384,6 +388,12 @@ fn column(
                     node_resources_balanced_allocation::score(resources, wanted, node)
                 }))
             })
+        }
+        Plugin::GpuShare => {
+            let typical = snapshot.typical_gpu_pods();
+            Some(plain(raw_of(&|node| {
+                gpu_share::score(profile.gpu_policy, typical, spec, node)
+            })))
         }
         Plugin::ImageLocality => Some(plain(raw_of(&|node| {
             image_locality::score(snapshot.images(), snapshot.node_count(), spec, node)

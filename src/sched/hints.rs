@@ -104,12 +104,14 @@ impl<'a> Hint<'a> {
                 (Some(before), Some(after)) if Arc::ptr_eq(before, after) => &[],
                 (Some(_), Some(_)) => &[
                     Plugin::NodeResourcesFit,
+                    Plugin::GpuShare,
                     Plugin::PodTopologySpread,
                     Plugin::InterPodAffinity,
                 ],
                 (Some(_), None) => &[
                     Plugin::NodePorts,
                     Plugin::NodeResourcesFit,
+                    Plugin::GpuShare,
                     Plugin::VolumeRestrictions,
                     Plugin::NodeVolumeLimits,
                     Plugin::PodTopologySpread,
@@ -183,6 +185,7 @@ impl<'a> Hint<'a> {
                 &before.spec.requests.charged,
                 &after.spec.requests.charged,
             ),
+            (Plugin::GpuShare, Some(before), _) => before.spec.gpu.is_some(),
             (Plugin::VolumeRestrictions, Some(left), None) => shares_storage(pod, left),
             (Plugin::NodeVolumeLimits, Some(left), None) => claims(&left.spec).next().is_some(),
             (Plugin::PodTopologySpread, before, after) => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::Deserialize;
 
+use super::gpu::{self, DeviceSet};
 use super::requests::CpuMemory;
 use super::template::{ReadPod, Template, TemplateId};
 use crate::k8s::object::Labels;
@@ -20,6 +21,8 @@ pub struct PodEntry {
     pub template: Arc<Template>,
     /// Being removed by preemption.
     pub preempted: bool,
+    /// GPUs that it was given; none before it has a node, or if another scheduler found it one.
+    pub devices: DeviceSet,
 }
 
 impl PodEntry {
@@ -29,6 +32,7 @@ impl PodEntry {
             id: read.id,
             template: read.template,
             preempted: read.preempted,
+            devices: read.devices,
         }
     }
 
@@ -70,6 +74,8 @@ pub struct NodeInfo {
     pub pods: Vec<PodEntry>,
     /// How many of the pods have terms about other pods.
     pub pods_with_affinity: usize,
+    /// Free milli of each GPU; see [`gpu::settle`].
+    pub gpus: Vec<i64>,
     /// Rises with every change of the pods or of what the node offers.
     pub version: u64,
 }
@@ -124,6 +130,9 @@ impl NodeInfo {
             scored: CpuMemory::default(),
             pods: Vec::new(),
             pods_with_affinity: 0,
+            gpus: columns.map_or_else(Vec::new, |node| {
+                gpu::settle(gpu::device_count(&node.allocatable), &[])
+            }),
             version: 0,
         }
     }
@@ -136,7 +145,16 @@ impl NodeInfo {
         self.scored.memory_bytes = self.scored.memory_bytes.saturating_add(scored.memory_bytes);
         self.pods_with_affinity += usize::from(spec.has_pod_affinity());
         self.version += 1;
+        let has_gpu = spec.gpu.is_some();
         self.pods.push(entry);
+        if has_gpu {
+            self.settle_gpus();
+        }
+    }
+
+    /// After a change of the pods that ask for GPUs, or of what the node offers.
+    pub fn settle_gpus(&mut self) {
+        self.gpus = gpu::settle(gpu::device_count(&self.allocatable), &self.pods);
     }
 
     pub fn remove(&mut self, key: &ObjectKey) -> Option<PodEntry> {
@@ -154,6 +172,9 @@ impl NodeInfo {
         self.scored.cpu_milli = self.scored.cpu_milli.saturating_sub(scored.cpu_milli);
         self.scored.memory_bytes = self.scored.memory_bytes.saturating_sub(scored.memory_bytes);
         self.pods_with_affinity -= usize::from(spec.has_pod_affinity());
+        if spec.gpu.is_some() {
+            self.settle_gpus();
+        }
         entry
     }
 

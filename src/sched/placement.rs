@@ -142,7 +142,7 @@ impl Snapshot {
     ) -> Result<NodeId, String> {
         match fast.decide(self, subject, seed, Preempting::No) {
             Fate::Node(node) => {
-                self.assume(subject.entry(), node);
+                self.seat(subject, node);
                 Ok(node)
             }
             Fate::Refused(refused) => Err(refused.fit_message),

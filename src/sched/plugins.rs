@@ -1,9 +1,10 @@
-//! kube-scheduler's default plugins: one file each, with the predicate or score, upstream's reason
-//! texts and tests.
+//! kube-scheduler's default plugins, and one of our own ([`gpu_share`]): one file each, with the
+//! predicate or score, upstream's reason texts and tests.
 //!
 //! They are plain functions over a node, the pod's compiled specification and, where a plugin looks
 //! at more than one node, state prepared once a cycle. [`super::framework`] calls them in order.
 
+pub mod gpu_share;
 pub mod image_locality;
 pub mod inter_pod_affinity;
 pub mod node_affinity;

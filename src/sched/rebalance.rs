@@ -207,7 +207,7 @@ fn first_feasible(
 /// Counts the pod on a node of this snapshot.
 fn put(snapshot: &mut Snapshot, pod: &Arc<Object>, node: NodeId) {
     if let Ok(subject) = snapshot.fresh_subject(pod) {
-        snapshot.assume(subject.entry(), node);
+        snapshot.seat(&subject, node);
     }
 }
 

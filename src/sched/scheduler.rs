@@ -198,7 +198,7 @@ impl Scheduler {
     fn assign(&mut self, subject: &Subject, node: NodeId, now: Timestamp) -> CycleOutcome {
         let name = self.snapshot.node_name(node);
         self.snapshot.withdraw_nomination(&subject.object.key);
-        self.snapshot.assume(subject.entry(), node);
+        let devices = self.snapshot.seat(subject, node);
         let until = now
             .saturating_add(SignedDuration::from_secs(ASSUMED_MAX_S))
             .unwrap_or(Timestamp::MAX);
@@ -210,6 +210,7 @@ impl Scheduler {
         self.expiries.push_back((until, subject.object.key.clone()));
         CycleOutcome::Assigned {
             claims: waiting_claims(&self.snapshot, subject),
+            devices,
             node: name,
         }
     }

@@ -11,12 +11,15 @@ use rustc_hash::FxHashMap;
 
 use super::configuration::{Configuration, Profile};
 use super::framework::Subject;
+use super::gpu::{DeviceSet, Typical, Workload};
 use super::log::{Event, Log};
 use super::node_info::{NodeInfo, PodEntry};
 use super::nominations::Nominations;
+use super::plugins::gpu_share;
 use super::plugins::image_locality::{ImageSpread, Images};
 use super::surroundings::{Surroundings, WATCHED};
 use super::template::{ReadPod, Reading, Template, TemplateError, TemplateId, Templates};
+use super::verdict::Plugin;
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
 
 /// For configurations without profiles.
@@ -52,6 +55,8 @@ pub struct Snapshot {
     orphans: Arc<BTreeMap<Name, Vec<PodEntry>>>,
     /// Pending pods by the node that preemption promised them.
     nominations: Arc<Nominations>,
+    /// Pods on nodes that ask for GPUs.
+    gpu_workload: Arc<Workload>,
     log: Log,
     generations: Generations,
 }
@@ -91,6 +96,7 @@ impl Snapshot {
             images: Arc::default(),
             orphans: Arc::default(),
             nominations: Arc::default(),
+            gpu_workload: Arc::default(),
             log: Log::default(),
             generations: Generations::default(),
         }
@@ -227,6 +233,11 @@ impl Snapshot {
         &self.templates
     }
 
+    /// The GPU pods that are typical of those that run.
+    pub fn typical_gpu_pods(&self) -> &Arc<Typical> {
+        self.gpu_workload.typical()
+    }
+
     /// Pending pods that preemption made room for on this node.
     pub fn nominated_to(&self, node: &Name) -> impl Iterator<Item = &PodEntry> {
         self.nominations.on(node).iter()
@@ -272,13 +283,30 @@ impl Snapshot {
         })
     }
 
+    /// Puts a pending pod on a node in thought, and gives it its GPUs there if its profile does.
+    pub fn seat(&mut self, subject: &Subject, node: NodeId) -> DeviceSet {
+        let profile = self.profile(&subject.object);
+        let mut entry = subject.entry();
+        if let Some(info) = self.node(node)
+            && profile.filters_with(Plugin::GpuShare)
+        {
+            let spec = &subject.template.spec;
+            let typical = self.typical_gpu_pods();
+            entry.devices = gpu_share::choose(profile.gpu_policy, typical, spec, info);
+        }
+        let devices = entry.devices;
+        self.assume(entry, node);
+        devices
+    }
+
     /// Puts a pod on a node in thought.
     pub fn assume(&mut self, entry: PodEntry, node: NodeId) {
         self.forget(&entry.object.key, node);
-        let event = pod_event(&entry, node, 1);
+        if self.node(node).is_some() {
+            record(&mut self.log, &mut self.gpu_workload, &entry, (node, 1));
+        }
         if let Some(info) = self.node_mut(node) {
             info.add(entry);
-            self.log.push(event);
         }
     }
 
@@ -286,7 +314,7 @@ impl Snapshot {
     pub fn forget(&mut self, pod: &ObjectKey, node: NodeId) -> Option<PodEntry> {
         let place = self.node(node)?.find(pod)?;
         let entry = self.node_mut(node)?.remove_at(place);
-        self.log.push(pod_event(&entry, node, -1));
+        record(&mut self.log, &mut self.gpu_workload, &entry, (node, -1));
         Some(entry)
     }
 
@@ -343,6 +371,7 @@ impl Snapshot {
         node.scored = known.scored;
         node.pods_with_affinity = known.pods_with_affinity;
         node.version = known.version + 1;
+        node.settle_gpus();
         *known = node;
         if moves {
             self.log.push(Event::Place(id));
@@ -356,7 +385,7 @@ impl Snapshot {
     fn log_pods(&mut self, id: NodeId, delta: i8) {
         if let Some(node) = self.nodes.get(id.index()).and_then(Option::as_deref) {
             for entry in &node.pods {
-                self.log.push(pod_event(entry, id, delta));
+                record(&mut self.log, &mut self.gpu_workload, entry, (id, delta));
             }
         }
     }
@@ -446,6 +475,7 @@ impl Snapshot {
         let same = info.pods.get(place).is_some_and(|known| {
             known.id == read.id
                 && known.preempted == read.preempted
+                && known.devices == read.devices
                 && known.is_terminating() == object.is_terminating()
         });
         if same && let Some(info) = self.node_mut(id) {
@@ -539,13 +569,23 @@ impl Snapshot {
     }
 }
 
-fn pod_event(entry: &PodEntry, node: NodeId, delta: i8) -> Event {
-    Event::Pod {
+/// A pod came to a node (+1) or left it (-1).
+fn record(
+    log: &mut Log,
+    workload: &mut Arc<Workload>,
+    entry: &PodEntry,
+    (node, delta): (NodeId, i8),
+) {
+    let spec = &entry.template.spec;
+    if spec.gpu.is_some() {
+        Arc::make_mut(workload).count(spec, delta);
+    }
+    log.push(Event::Pod {
         node,
         template: entry.id,
         delta,
         live: !entry.is_terminating(),
-    }
+    });
 }
 
 /// Whether objects of this type decide which pods select which.

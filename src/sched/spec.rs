@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::gpu::{Annotations, GpuWish};
 use super::requests::Requests;
 use super::selector::{NodeTerm, NodeTermWire, Selector, SelectorWire};
 use crate::k8s::Name;
@@ -36,6 +37,8 @@ pub struct PodSpec {
     /// Weight and term; a negative weight is a preferred anti-affinity.
     pub preferred_pods: Box<[(i64, PodTerm)]>,
     pub volumes: Box<[Volume]>,
+    /// GPUs one by one; read by the plugin `GpuShare` alone.
+    pub gpu: Option<Box<GpuWish>>,
 }
 
 /// A port on the node's own addresses.
@@ -180,7 +183,9 @@ impl PodSpec {
             .collect();
         let preferred_pods = pods.weighted(1).chain(anti.weighted(-1)).collect();
         let spread = wire.topology_spread_constraints;
+        let gpu = GpuWish::of(wire.gpu.as_deref(), &requests.wanted);
         Self {
+            gpu: gpu.map(Box::new),
             priority: wire.priority,
             never_preempts: wire.preemption_policy == "Never",
             requests,
@@ -234,6 +239,7 @@ pub(super) struct SpecWire {
     pub containers: Vec<ContainerWire>,
     pub init_containers: Vec<ContainerWire>,
     pub volumes: Vec<VolumeWire>,
+    pub gpu: Option<Box<Annotations>>,
 }
 
 impl SpecWire {

@@ -16,6 +16,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::gpu::{Annotations, DeviceSet};
 use super::requests::{Requests, Resize, StatusResources};
 use super::spec::PodSpec;
 use crate::k8s::object::Labels;
@@ -67,6 +68,8 @@ pub struct ReadPod {
     pub template: Arc<Template>,
     /// `DisruptionTarget` is true because the scheduler preempts it.
     pub preempted: bool,
+    /// GPUs that it was given.
+    pub devices: DeviceSet,
 }
 
 /// All templates of a snapshot.
@@ -206,7 +209,12 @@ impl Templates {
         };
         let text = std::str::from_utf8(&pod.bytes)
             .map_err(|error| wrong(serde::de::Error::custom(error)))?;
-        let Light { spec, mut status } = serde_json::from_str(text).map_err(wrong)?;
+        let Light {
+            metadata,
+            spec,
+            mut status,
+        } = serde_json::from_str(text).map_err(wrong)?;
+        let gpu = Annotations::read(metadata.annotations);
         let preempted = status.conditions().any(|condition| {
             condition.kind == "DisruptionTarget"
                 && condition.status == "True"
@@ -215,12 +223,16 @@ impl Templates {
         if reading == Reading::Fresh {
             status = LightStatus::default();
         }
-        let text = spec.text(pod.name(), &status);
+        let text = spec.text(pod.name(), &status, gpu.as_deref());
+        let devices = match reading {
+            Reading::Bound => gpu.as_ref().map(|gpu| gpu.devices()).unwrap_or_default(),
+            Reading::Fresh => DeviceSet::default(),
+        };
         let known = table.specs.get(text.as_slice()).map(Arc::clone);
         let spec = if let Some(known) = known {
             known
         } else {
-            let parsed = Arc::new(spec.parse(pod, &status).map_err(wrong)?);
+            let parsed = Arc::new(spec.parse(pod, &status, gpu).map_err(wrong)?);
             Self::read_labels(table, parsed.label_keys().cloned());
             let specs = &mut Arc::make_mut(table).specs;
             specs.insert(text.into(), Arc::clone(&parsed));
@@ -231,6 +243,7 @@ impl Templates {
             id,
             template,
             preempted,
+            devices,
         })
     }
 
@@ -312,9 +325,18 @@ fn spreading_controller(owner: &OwnerRef) -> Option<(ControllerKind, Name)> {
 #[derive(Deserialize)]
 struct Light<'a> {
     #[serde(borrow, default)]
+    metadata: LightMetadata<'a>,
+    #[serde(borrow, default)]
     spec: LightSpec<'a>,
     #[serde(borrow, default)]
     status: LightStatus<'a>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LightMetadata<'a> {
+    #[serde(borrow)]
+    annotations: Raw<'a>,
 }
 
 type Raw<'a> = Option<&'a RawValue>;
@@ -444,7 +466,7 @@ pub(super) fn parsed<T: serde::de::DeserializeOwned + Default>(
 
 impl LightSpec<'_> {
     /// Everything that scheduling reads, as one text without ambiguity.
-    fn text(&self, pod_name: &str, status: &LightStatus<'_>) -> Vec<u8> {
+    fn text(&self, pod_name: &str, status: &LightStatus<'_>, gpu: Option<&Annotations>) -> Vec<u8> {
         let mut key = Vec::with_capacity(1024);
         let mut put = |raw: Raw<'_>| {
             key.extend_from_slice(raw.map_or("", RawValue::get).as_bytes());
@@ -495,12 +517,27 @@ impl LightSpec<'_> {
             key.extend_from_slice(pod_name.as_bytes());
         }
         key.push(u8::from(status.resize_infeasible()));
+        if let Some(gpu) = gpu {
+            // Which devices it has is not a wish.
+            for text in [&gpu.milli, &gpu.count, &gpu.models] {
+                key.extend_from_slice(text.as_deref().unwrap_or_default().as_bytes());
+                key.push(if text.is_some() { 2 } else { 3 });
+            }
+        }
         key.extend_from_slice(&self.priority.unwrap_or_default().to_le_bytes());
         key
     }
 
-    fn parse(&self, pod: &Object, status: &LightStatus<'_>) -> Result<PodSpec, serde_json::Error> {
-        let spec = self.to_wire()?;
+    fn parse(
+        &self,
+        pod: &Object,
+        status: &LightStatus<'_>,
+        gpu: Option<Box<Annotations>>,
+    ) -> Result<PodSpec, serde_json::Error> {
+        let spec = super::spec::SpecWire {
+            gpu,
+            ..self.to_wire()?
+        };
         let requests = Requests::of(&spec.resources(), &status.resize()?);
         Ok(PodSpec::of(spec, requests, pod.name()))
     }
@@ -523,6 +560,7 @@ impl LightSpec<'_> {
             containers: containers(&self.containers)?,
             init_containers: containers(&self.init_containers)?,
             volumes: volumes.collect::<Result<_, serde_json::Error>>()?,
+            gpu: None,
         })
     }
 }

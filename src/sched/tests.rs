@@ -2,6 +2,7 @@
 //! reference obeys what a scheduler must.
 
 mod bad_input;
+mod gpus;
 mod rules;
 mod scene;
 mod volumes;
@@ -24,10 +25,18 @@ fn sorted(mut nodes: Vec<NodeId>) -> Vec<NodeId> {
     nodes
 }
 
-/// Schedules, removes and changes at random, and compares every decision.
 fn compare(seed: u64, steps: usize) -> (usize, usize) {
-    let mut workload = Workload::new(seed);
-    let mut snapshot = Snapshot::of(&workload.cluster);
+    compare_under(Configuration::default(), Workload::new(seed), seed, steps)
+}
+
+/// Schedules, removes and changes at random, and compares every decision.
+fn compare_under(
+    configuration: Configuration,
+    mut workload: Workload,
+    seed: u64,
+    steps: usize,
+) -> (usize, usize) {
+    let mut snapshot = Snapshot::with(&workload.cluster, configuration);
     let mut fast = Fast::default();
     let (mut placed, mut refused) = (0, 0);
     for step in 0..steps {
@@ -47,7 +56,7 @@ fn compare(seed: u64, steps: usize) -> (usize, usize) {
                 placed += 1;
                 let change = workload.bind(&pod, &snapshot.node_name(node));
                 if step % 2 == 0 {
-                    snapshot.assume(subject.entry(), node);
+                    snapshot.seat(&subject, node);
                 }
                 snapshot.observe(&change);
             }
@@ -232,9 +241,17 @@ fn apply(cluster: &mut Cluster, ops: Vec<Op>) -> Vec<Change> {
     let mut changes = Vec::new();
     for op in ops {
         let (key, json) = match op {
-            Op::Bind { pod, node, .. } => {
+            Op::Bind {
+                pod,
+                node,
+                annotations,
+                ..
+            } => {
                 let mut json = cluster.get(&pod).unwrap().json();
                 json["spec"]["nodeName"] = node.as_str().into();
+                for (name, value) in annotations {
+                    json["metadata"]["annotations"][name.as_str()] = value.as_str().into();
+                }
                 (pod, Some(json))
             }
             Op::Patch {

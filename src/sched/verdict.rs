@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-/// Plugins by the names that kube-scheduler gives them.
+/// Plugins by the names that kube-scheduler gives them, and one of our own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Plugin {
     /// A status of the framework itself; upstream leaves the plugin's name empty.
@@ -28,6 +28,8 @@ pub enum Plugin {
     NodeResourcesBalancedAllocation,
     ImageLocality,
     DefaultBinder,
+    /// Ours; in no profile unless enabled.
+    GpuShare,
 }
 
 /// A set of plugins as bits.
@@ -50,7 +52,7 @@ impl PluginSet {
 }
 
 impl Plugin {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::SchedulingGates,
         Self::PrioritySort,
         Self::NodeUnschedulable,
@@ -71,6 +73,7 @@ impl Plugin {
         Self::NodeResourcesBalancedAllocation,
         Self::ImageLocality,
         Self::DefaultBinder,
+        Self::GpuShare,
     ];
 
     pub fn name(self) -> &'static str {
@@ -96,6 +99,7 @@ impl Plugin {
             Self::NodeResourcesBalancedAllocation => "NodeResourcesBalancedAllocation",
             Self::ImageLocality => "ImageLocality",
             Self::DefaultBinder => "DefaultBinder",
+            Self::GpuShare => "GpuShare",
         }
     }
 

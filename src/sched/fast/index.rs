@@ -7,6 +7,8 @@
 //! local score. A decision costs the number of buckets plus the number of nodes changed since the
 //! last one.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use super::column::{Column, Key, NO_VALUE};
@@ -18,6 +20,7 @@ use super::seats::Seats;
 use crate::k8s::ObjectKey;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
+use crate::sched::gpu::Typical;
 use crate::sched::log::Event;
 use crate::sched::node_info::{NodeInfo, PodEntry};
 use crate::sched::plugins::image_locality;
@@ -82,6 +85,8 @@ pub struct Index {
     is_dirty: Vec<bool>,
     signature: Vec<i64>,
     local: Local,
+    /// The GPU pods that nodes are scored by, where the profile does.
+    typical: Option<Arc<Typical>>,
     /// Whether any node has any of the template's images.
     finds_images: bool,
 }
@@ -125,10 +130,14 @@ impl Index {
             is_dirty: Vec::new(),
             signature: Vec::new(),
             local: Local::of(profile, subject),
+            typical: None,
             finds_images: false,
         };
         index.finds_images = index.local.weights.images != 0
             && image_locality::is_anywhere(snapshot.images(), &template.spec);
+        if index.local.weights.gpus != 0 {
+            index.typical = Some(Arc::clone(snapshot.typical_gpu_pods()));
+        }
         for (role, key) in index.plan.own_roles() {
             index.add_counter(snapshot, template, role, &key, columns);
         }
@@ -298,6 +307,15 @@ impl Index {
         {
             return Err(Stale);
         }
+        if let Some(typical) = &mut self.typical {
+            let now = snapshot.typical_gpu_pods();
+            if !Arc::ptr_eq(typical, now) {
+                if *typical != *now {
+                    return Err(Stale);
+                }
+                *typical = Arc::clone(now);
+            }
+        }
         self.generations = generations;
         let events = snapshot.log().since(self.position).ok_or(Stale)?;
         for event in events {
@@ -462,7 +480,10 @@ impl Index {
             self.seats.refuse(node, out);
             return;
         }
-        let score = self.local.score(profile, spec, info, &facts);
+        let mut score = self.local.score(profile, spec, info, &facts);
+        if let Some(typical) = &self.typical {
+            score = score.saturating_add(self.local.gpu_score(profile, typical, spec, info));
+        }
         self.sign(node, &facts);
         let bucket = self
             .unchanged_bucket(node)

@@ -4,7 +4,9 @@ use super::index::NodeFacts;
 use crate::k8s::resource_list::ResourceList;
 use crate::sched::configuration::Profile;
 use crate::sched::framework::Subject;
+use crate::sched::gpu::Typical;
 use crate::sched::node_info::{NodeInfo, PodEntry};
+use crate::sched::plugins::gpu_share::{self, Lack};
 use crate::sched::plugins::node_ports::conflicts;
 use crate::sched::plugins::{
     node_affinity, node_ports, node_resources_balanced_allocation, node_resources_fit,
@@ -22,6 +24,8 @@ const TAINTED: u64 = 2;
 const ELSEWHERE: u64 = 3;
 const PORTS: u64 = 4;
 const FIT: u64 = 5;
+/// What the node lacks follows in the next byte.
+const GPU: u64 = 6;
 /// The lowest bits hold the plugin, then: unresolvable, pods, cpu, memory, ephemeral storage,
 /// scalars in the order of the request.
 const KIND: u64 = 0xff;
@@ -33,17 +37,35 @@ pub const SCALARS_MAX: usize = 48;
 
 impl Out {
     pub fn is_resolvable(self) -> bool {
-        matches!(self.0 & KIND, PORTS | FIT) && self.0 & UNRESOLVABLE == 0
+        match self.0 & KIND {
+            PORTS => true,
+            FIT => self.0 & UNRESOLVABLE == 0,
+            GPU => self.lack().is_some_and(Lack::is_resolvable),
+            _ => false,
+        }
     }
 
-    pub fn refusal(self, wanted: &ResourceList) -> Refusal {
+    fn lacking(lack: Lack) -> Self {
+        Self(GPU | (lack as u64) << 8)
+    }
+
+    fn lack(self) -> Option<Lack> {
+        let number = usize::try_from(self.0 >> 8).ok()?;
+        Lack::ALL.get(number).copied()
+    }
+
+    pub fn refusal(self, spec: &PodSpec) -> Refusal {
         let node = |plugin, reason: &'static str| Refusal::unresolvable(plugin, reason);
         match self.0 & KIND {
             CORDONED => node(Plugin::NodeUnschedulable, node_unschedulable::REASON),
             TAINTED => node(Plugin::TaintToleration, taint_toleration::REASON),
             ELSEWHERE => node(Plugin::NodeAffinity, node_affinity::REASON),
             PORTS => Refusal::resolvable(Plugin::NodePorts, node_ports::REASON),
-            _ => self.fit(wanted),
+            GPU => match self.lack() {
+                Some(lack) => lack.refusal(spec),
+                None => Lack::Gpu.refusal(spec),
+            },
+            _ => self.fit(&spec.requests.wanted),
         }
     }
 
@@ -102,6 +124,7 @@ pub struct LocalWeights {
     pub fit: i64,
     pub balanced: i64,
     pub images: i64,
+    pub gpus: i64,
 }
 
 /// What a profile makes of one template on one node, looked up once.
@@ -109,6 +132,7 @@ pub struct LocalWeights {
 pub struct Local {
     checks_ports: bool,
     checks_fit: bool,
+    checks_gpus: bool,
     pub weights: LocalWeights,
 }
 
@@ -120,11 +144,13 @@ impl Local {
         Self {
             checks_ports: !spec.ports.is_empty() && profile.filters_with(Plugin::NodePorts),
             checks_fit: profile.filters_with(Plugin::NodeResourcesFit),
+            checks_gpus: spec.gpu.is_some() && profile.filters_with(Plugin::GpuShare),
             weights: LocalWeights {
                 fit: profile.weight(Plugin::NodeResourcesFit),
                 balanced: i64::from(balanced)
                     * profile.weight(Plugin::NodeResourcesBalancedAllocation),
                 images: profile.weight(Plugin::ImageLocality),
+                gpus: profile.weight(Plugin::GpuShare),
             },
         }
     }
@@ -134,11 +160,15 @@ impl Local {
         if self.checks_ports && holds_port(spec, node, extra) {
             return Some(Out(PORTS));
         }
-        if self.checks_fit {
+        let out = if self.checks_fit {
             fit(spec, node, extra)
         } else {
             None
+        };
+        if out.is_some() || !self.checks_gpus {
+            return out;
         }
+        gpu_share::lack(spec, node).map(Out::lacking)
     }
 
     /// Points of all local plugins, weighted. Profiles with weights that do not fit are not covered.
@@ -165,12 +195,25 @@ impl Local {
         i32::try_from(total).unwrap_or(i32::MAX)
     }
 
+    /// Points for GPUs, weighted.
+    pub fn gpu_score(
+        self,
+        profile: &Profile,
+        typical: &Typical,
+        spec: &PodSpec,
+        node: &NodeInfo,
+    ) -> i32 {
+        let score = gpu_share::score(profile.gpu_policy, typical, spec, node);
+        i32::try_from(self.weights.gpus * score).unwrap_or(i32::MAX)
+    }
+
     /// Whether every score fits its place in an index.
     pub fn is_small(profile: &Profile) -> bool {
         let plugins = [
             Plugin::NodeResourcesFit,
             Plugin::NodeResourcesBalancedAllocation,
             Plugin::ImageLocality,
+            Plugin::GpuShare,
         ];
         let weights = plugins.map(|plugin| profile.weight(plugin));
         weights.iter().all(|weight| (0..1_000_000).contains(weight))

@@ -232,7 +232,10 @@ impl Run<'_> {
 
     /// Nothing but what pods on the node take, or are promised there, is in the way.
     fn dry_run_alone(&self, node: NodeId) -> Result<Candidate, Refusal> {
-        let by_room = if self.subject.template.spec.ports.is_empty()
+        let spec = &self.subject.template.spec;
+        let needs_devices = spec.gpu.is_some() && self.profile.filters_with(Plugin::GpuShare);
+        let by_room = if spec.ports.is_empty()
+            && !needs_devices
             && self.profile.filters_with(Plugin::NodeResourcesFit)
         {
             preemption::select_by_room(self.snapshot, self.subject, node)

@@ -13,6 +13,8 @@ pub struct Workload {
     templates: Vec<Value>,
     next: u64,
     node_count: u64,
+    /// Nodes and pods with GPUs that may be shared.
+    gpus: bool,
 }
 
 const APPS: [&str; 5] = ["web", "db", "cache", "queue", "batch"];
@@ -22,12 +24,22 @@ const KEYS: [&str; 3] = [HOSTNAME, ZONE, "rack"];
 
 impl Workload {
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, false)
+    }
+
+    /// The same with GPUs: several a node, shares of them, models, devices given by others.
+    pub fn with_gpus(seed: u64) -> Self {
+        Self::with(seed, true)
+    }
+
+    fn with(seed: u64, gpus: bool) -> Self {
         let mut workload = Self {
             rng: Stream::new(seed, "workload"),
             cluster: Cluster::default(),
             templates: Vec::new(),
             next: 0,
             node_count: 0,
+            gpus,
         };
         for (name, team) in [("one", "a"), ("two", "b")] {
             workload.put(
@@ -109,10 +121,17 @@ impl Workload {
         }
         let cpu = self.one(&["4", "8", "16"]);
         let pods = self.one(&["8", "110"]);
-        json!({"metadata": {"name": name, "labels": labels},
+        let mut json = json!({"metadata": {"name": name, "labels": labels},
                "spec": {"taints": taints, "unschedulable": self.rng.chance(1, 20)},
                "status": {"allocatable": {"cpu": cpu, "memory": "16Gi", "pods": pods,
-                                          "nvidia.com/gpu": "2"}, "images": images}})
+                                          "nvidia.com/gpu": "2"}, "images": images}});
+        if self.gpus {
+            let count = self.one(&["0", "1", "2", "4", "8"]);
+            json["status"]["allocatable"]["nvidia.com/gpu"] = json!(count);
+            let model = self.one(&["T4", "V100M32", "A10"]);
+            json["metadata"]["labels"]["alibabacloud.com/gpu-card-model"] = json!(model);
+        }
+        json
     }
 
     fn one(&mut self, choices: &[&'static str]) -> &'static str {
@@ -221,7 +240,29 @@ impl Workload {
         if self.rng.chance(1, 2) {
             labels["tier"] = json!(self.one(&["front", "back"]));
         }
-        json!({"metadata": {"namespace": namespace, "labels": labels}, "spec": spec})
+        let mut pod = json!({"metadata": {"namespace": namespace, "labels": labels}, "spec": spec});
+        if self.gpus && self.rng.chance(2, 3) {
+            pod["metadata"]["annotations"] = self.gpu_annotations();
+        }
+        pod
+    }
+
+    fn gpu_annotations(&mut self) -> Value {
+        const PREFIX: &str = "alibabacloud.com/gpu";
+        let mut annotations = json!({"other": "x"});
+        match self.rng.below(8) {
+            0 => annotations[format!("{PREFIX}-count")] = json!(self.one(&["1", "2", "4"])),
+            1 => annotations[format!("{PREFIX}-milli")] = json!(self.one(&["1001", "x", "-1"])),
+            _ => {
+                let milli = self.one(&["100", "300", "470", "500", "650", "810"]);
+                annotations[format!("{PREFIX}-milli")] = json!(milli);
+            }
+        }
+        if self.rng.chance(1, 4) {
+            let models = self.one(&["T4", "T4|A10", "P100|V100M32", "P4"]);
+            annotations[format!("{PREFIX}-card-model")] = json!(models);
+        }
+        annotations
     }
 
     /// A pod to schedule, mostly of a known template.
@@ -249,6 +290,11 @@ impl Workload {
         let age = jiff::SignedDuration::from_secs(i64::try_from(self.next).unwrap());
         let start = start.saturating_add(age).unwrap();
         json["status"] = json!({"phase": "Running", "startTime": start.to_string()});
+        if self.gpus && self.rng.chance(1, 3) {
+            // Devices that somebody else chose, some of which may not be there.
+            let devices = self.one(&["0", "1", "0-1", "7", "15-16", "none"]);
+            json["metadata"]["annotations"][crate::sched::gpu::INDEX] = json!(devices);
+        }
         self.put(resources::PODS, &json)
     }
 

@@ -1,5 +1,6 @@
 //! Carries an [`Op`] to the server over HTTP, or asks what it would do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -170,13 +171,19 @@ fn call(kinds: &[KindInfo], op: &Op) -> Result<Call, Notice> {
             content_type: JSON,
             body: delete_options(if_match, *propagation, *grace_period_s),
         },
-        Op::Bind { pod, uid, node } => Call {
+        Op::Bind {
+            pod,
+            uid,
+            node,
+            annotations,
+        } => Call {
             method: http::Method::POST,
             path: format!("{}/binding", object_path(kinds, pod)?),
             content_type: JSON,
             body: json!({
                 "apiVersion": "v1", "kind": "Binding",
-                "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": uid},
+                "metadata": {"name": pod.name, "namespace": pod.namespace, "uid": uid,
+                    "annotations": annotations.iter().cloned().collect::<BTreeMap<_, _>>()},
                 "target": {"apiVersion": "v1", "kind": "Node", "name": node},
             }),
         },
