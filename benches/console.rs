@@ -62,6 +62,7 @@ fn prepare(root: &Path, nodes: usize, pods: usize) {
             command: "bench".into(),
             listen: None,
             seed: Seed::Objects(seed),
+            scheduler: None,
         })
         .await
         .unwrap();

@@ -142,6 +142,9 @@ struct Serve {
     /// Apply manifests before being ready
     #[arg(long, value_name = "FILE|DIR")]
     apply: Vec<PathBuf>,
+    /// A `KubeSchedulerConfiguration`: profiles, plugins and their arguments
+    #[arg(long, value_name = "FILE")]
+    scheduler_config: Option<PathBuf>,
     /// Make this machine a node that runs pods as real containers (needs root)
     #[arg(long)]
     local_node: bool,
@@ -415,6 +418,7 @@ fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
         command: command.to_owned(),
         listen: None,
         seed: Seed::Sample,
+        scheduler: None,
     }))
 }
 

@@ -9,5 +9,7 @@ mod pod_log;
 mod workqueue;
 mod world;
 
+/// What the world's scheduler is told, for those who start one and do not know the scheduler.
+pub use crate::sched::Configuration as SchedulerConfiguration;
 pub use workqueue::WorkQueue;
 pub use world::{Published, Step, World};

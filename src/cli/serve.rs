@@ -1,6 +1,6 @@
 //! `bayplan serve`: the embedded cluster without a screen.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -9,6 +9,7 @@ use bayplan::config::manifest::Manifests;
 use bayplan::config::paths::Paths;
 use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
+use bayplan::sched::Configuration;
 use bayplan::serve::{Host, HostOptions, kubeconfig};
 
 use super::{apply, fleet, node};
@@ -36,6 +37,11 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         command: "bayplan serve".to_owned(),
         listen: Some(command.listen),
         seed: fleet::seed(command.fleet.as_deref())?,
+        scheduler: command
+            .scheduler_config
+            .as_deref()
+            .map(scheduler)
+            .transpose()?,
     };
     let (cluster, kept_in) = (options.cluster.clone(), options.folder.clone());
     let host = Host::open(options).await?;
@@ -53,6 +59,13 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
     stopped?;
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn scheduler(path: &Path) -> Result<Configuration> {
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("`{}` cannot be read", path.display()))?;
+    Configuration::parse(&text)
+        .with_context(|| format!("`{}` is no scheduler configuration", path.display()))
 }
 
 async fn run_until_stopped(

@@ -106,6 +106,7 @@ impl Catalogue {
                 command: self.command.clone(),
                 listen: None,
                 seed: crate::serve::Seed::Objects(Vec::new()),
+                scheduler: None,
             }));
         }
         contexts?;

@@ -8,10 +8,12 @@
 //! may be asked for as an extended resource instead. The books are kept for every profile, so that
 //! stranded capacity can be told; only the plugin `GpuShare` decides by them.
 
+mod capacity;
 mod devices;
 mod typical;
 mod wish;
 
+pub use capacity::{NodeGpus, capacity};
 pub use devices::{DeviceSet, card_model, device_count, settle};
 pub use typical::{Typical, Workload, ask};
 pub use wish::{Annotations, GpuWish, INDEX};

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
 use crate::apiserver::{Request, Response};
 use crate::config::fleet::{self, Fleet};
-use crate::plane::World;
+use crate::plane::{SchedulerConfiguration, World};
 use crate::stdx::clock;
 
 use super::certificates::{self, Authority, CertificateError};
@@ -40,6 +40,8 @@ pub struct HostOptions {
     /// Where to serve TLS, if at all.
     pub listen: Option<SocketAddr>,
     pub seed: Seed,
+    /// `None`: kube-scheduler's default.
+    pub scheduler: Option<SchedulerConfiguration>,
 }
 
 /// What a new cluster begins with; one that is there is left as it is.
@@ -300,6 +302,7 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
     let Some(folder) = &options.folder else {
         let mut world = World::new(seed_of_this_start(), clock::now());
         plant(&mut world, &options.seed)?;
+        configure(&mut world, options);
         return Ok((world, None));
     };
     files::make_private_folder(folder).map_err(|reason| HostError::Folder {
@@ -311,7 +314,7 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
     let opened = tokio::task::spawn_blocking(move || Journal::open(&reading)).await;
     // The store's library asserts on some kinds of damage.
     let (journal, restored) = opened.map_err(|_panic| HostError::Unreadable { path })??;
-    let world = if restored.objects.is_empty() {
+    let mut world = if restored.objects.is_empty() {
         let mut world = World::new(seed_of_this_start(), clock::now());
         plant(&mut world, &options.seed)?;
         world
@@ -319,7 +322,14 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
         let Restored { objects, revision } = restored;
         World::restore(objects, revision, seed_of_this_start(), clock::now())
     };
+    configure(&mut world, options);
     Ok((world, Some(journal)))
+}
+
+fn configure(world: &mut World, options: &HostOptions) {
+    if let Some(scheduler) = &options.scheduler {
+        world.set_scheduler(scheduler.clone(), seed_of_this_start());
+    }
 }
 
 /// Puts the authority's certificate where controllers copy it from into every namespace; nothing

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::k8s::{Name, Object, ObjectKey, Uid};
 use crate::topology::Survey;
+use crate::tui::pages::bays::gpus::Gpus;
 
 use super::effect::LogOrder;
 use super::forecast::replicas::ReplicasForecast;
@@ -37,6 +38,8 @@ pub enum Answer {
     },
     /// The fleet in rows, made away from the screen's thread.
     Survey(Arc<Survey>),
+    /// The same with what is free of the fleet's GPUs.
+    Bays(Arc<Survey>, Gpus),
     /// Why the pod with this uid is where it is.
     WhyHere(Uid, WhyHere),
     /// What another number of replicas would do; `None` where it cannot be told.

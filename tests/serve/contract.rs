@@ -18,6 +18,7 @@ fn options(folder: Option<&Path>, is_served: bool) -> HostOptions {
         command: "a test".to_owned(),
         listen: is_served.then(|| ([127, 0, 0, 1], 0).into()),
         seed: Seed::Objects(Vec::new()),
+        scheduler: None,
     }
 }
 

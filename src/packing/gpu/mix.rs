@@ -79,6 +79,18 @@ impl Mix {
             .sum()
     }
 
+    /// The idle milli of devices that no pod of the mix can use anything of.
+    pub fn unusable(&self, node: &Node) -> i64 {
+        let fitting = self.classes.iter().map(|(ask, _)| ask);
+        let least = fitting
+            .filter(|ask| ask.devices > 0 && node.fits_shape(ask))
+            .map(|ask| ask.gpu_milli)
+            .min();
+        let is_useless = |free: &&i64| least.is_none_or(|least| **free < least);
+        let idle = node.devices.iter().filter(|free| **free > 0);
+        idle.filter(is_useless).sum()
+    }
+
     /// How much of a fleet's idle GPU is fragmented.
     pub fn stranded<'a>(&self, nodes: impl IntoIterator<Item = &'a Node>) -> StrandedGpu {
         let mut total = StrandedGpu::default();

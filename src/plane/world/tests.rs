@@ -152,3 +152,51 @@ fn restored_world_goes_on() {
     assert_eq!(lab.running(), 5);
     assert!(lab.world.cluster().revision() > revision);
 }
+
+#[test]
+fn pods_that_share_a_gpu_are_bound_with_their_devices() {
+    let mut lab = Lab::new(5);
+    let configuration = Configuration::parse(
+        "apiVersion: kubescheduler.config.k8s.io/v1\nkind: KubeSchedulerConfiguration\n\
+         profiles:\n- schedulerName: gpu\n  plugins: {multiPoint: {enabled: [{name: GpuShare}]}}\n",
+    );
+    lab.world.set_scheduler(configuration.unwrap(), 5);
+    let capacity = json!({"cpu": "8", "memory": "32Gi", "pods": "110", "nvidia.com/gpu": "2"});
+    let node = json!({"apiVersion": "v1", "kind": "Node",
+        "metadata": {"name": "g1", "labels": {"bayplan.dev/runtime": "simulated"}},
+        "spec": {"podCIDR": "10.244.1.0/24"},
+        "status": {"capacity": capacity, "allocatable": capacity}});
+    lab.create(("", "v1", "nodes"), "", &node);
+    let labels = json!({"app": "model"});
+    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "model"},
+        "spec": {"replicas": 5, "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels,
+                    "annotations": {"alibabacloud.com/gpu-milli": "500"}},
+                "spec": {"schedulerName": "gpu",
+                    "containers": [{"name": "app", "image": "example.org/app:1"}]}}}});
+    lab.create(("apps", "v1", "deployments"), "default", &deployment);
+    lab.run(60);
+    let mut devices: Vec<Value> = Vec::new();
+    for pod in lab.world.cluster().pods() {
+        let json = pod.json();
+        let annotations = &json["metadata"]["annotations"];
+        assert_eq!(annotations["alibabacloud.com/gpu-milli"], "500");
+        devices.push(annotations["alibabacloud.com/gpu-index"].clone());
+    }
+    devices.sort_by_key(Value::to_string);
+    assert_eq!(
+        devices,
+        [json!("0"), json!("0"), json!("1"), json!("1"), Value::Null]
+    );
+    assert_eq!(lab.running(), 4);
+    let waiting = lab.world.scheduler().queue().pods().next().unwrap();
+    assert!(
+        waiting
+            .message
+            .starts_with("0/1 nodes are available: 1 node(s) had no GPU with enough of it free."),
+        "{}",
+        waiting.message
+    );
+}

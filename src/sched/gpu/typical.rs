@@ -4,8 +4,8 @@
 //! run. Pods without GPU call every idle GPU unusable, which adds the same to every node; where most
 //! pods are such they would drown the differences. They count as a fixed part therefore, the share
 //! that they have in the published list, to which the rounding of scores is tuned: replayed with the
-//! pods that run so far, this allocates what the published mix does, and without that part up to half
-//! a percent less.
+//! pods that run so far, this allocates what the published mix does within a tenth of a percent, and
+//! without that part up to half a percent less.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -148,6 +148,15 @@ impl Typical {
         let mut packed = Node::empty(free, i64::MAX, i64::MAX, 0, model);
         packed.devices.clone_from(&node.gpus);
         packed
+    }
+
+    /// Milli of the node's GPUs that are idle and of no use to any typical pod: none fits the node
+    /// at all, or all that do ask for more of one device. Nothing where nobody asks for a GPU.
+    pub fn unusable(&self, node: &NodeInfo) -> i64 {
+        if self.is_empty() {
+            return 0;
+        }
+        self.users.unusable(&self.packed(node))
     }
 
     /// How much of the node's idle GPU typical pods cannot use; nothing is known of nodes without.

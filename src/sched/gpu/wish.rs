@@ -38,6 +38,11 @@ impl Annotations {
         serde_json::from_str(text).ok()
     }
 
+    /// Whether an object's text may hold any of them.
+    pub fn may_be_in(bytes: &[u8]) -> bool {
+        std::str::from_utf8(bytes).is_ok_and(|text| text.contains(PREFIX))
+    }
+
     /// The devices that the pod holds; none when it was never given any.
     pub fn devices(&self) -> DeviceSet {
         self.index

@@ -261,6 +261,26 @@ fn idle_gpu_that_typical_pods_cannot_use_is_stranded() {
 }
 
 #[test]
+fn capacity_tells_what_nobody_can_use() {
+    let scene = Scene::default()
+        .and(resources::NODES, node("used", 2, "T4"))
+        .and(resources::NODES, node("plain", 0, ""));
+    let scene = running(scene, "one", "used", &share(800), "0");
+    let scene = running(scene, "two", "used", &share(700), "1");
+    let of = |scene: &Scene| {
+        let found = gpu::capacity(&scene.0);
+        assert_eq!(found.len(), 1, "nodes with GPUs alone");
+        let gpus = found["used"];
+        (gpus.devices, gpus.idle_milli, gpus.unusable_milli)
+    };
+    assert_eq!(of(&scene), (2, 500, 500));
+    // One that waits could use one of the two.
+    let scene = scene.and(resources::PODS, pod("waits", &share(250)));
+    assert_eq!(of(&scene), (2, 500, 200));
+    assert!(gpu::capacity(&Scene::with_nodes(&[("n", json!({}))]).0).is_empty());
+}
+
+#[test]
 fn the_fast_path_decides_about_gpus_as_the_reference() {
     let (mut placed, mut refused) = (0, 0);
     for seed in 600..640 {

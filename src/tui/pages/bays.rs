@@ -6,6 +6,7 @@
 pub mod arrangement;
 pub mod colouring;
 pub mod commands;
+pub mod gpus;
 pub mod present;
 pub mod state;
 mod update;

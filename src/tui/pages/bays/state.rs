@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::arrangement::{Arrangement, Order, arrange};
 use super::colouring::Colouring;
+use super::gpus::Gpus;
 use crate::k8s::{Name, Uid};
 use crate::topology::level::RACK;
 use crate::topology::survey::Row;
@@ -67,6 +68,7 @@ pub struct State {
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
     pub survey: &'a Survey,
+    pub gpus: &'a Gpus,
     pub levels: &'a [Level],
     pub arrangement: &'a Arrangement,
     pub now: Timestamp,

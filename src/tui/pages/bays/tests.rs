@@ -1,6 +1,7 @@
 //! Pictures of a small fleet, drawn as text.
 
 use super::colouring::Colouring;
+use super::gpus::Gpus;
 use super::present::present;
 use super::state::{State, View, Zoom};
 use crate::k8s::Cluster;
@@ -117,6 +118,7 @@ fn draw(state: &State, columns: u16, rows: u16) -> String {
     let arrangement = state.arrangement(&survey, &levels);
     let view = View {
         survey: &survey,
+        gpus: &Gpus::default(),
         levels: &levels,
         arrangement: &arrangement,
         now: "2026-01-01T02:00:00Z".parse().unwrap(),

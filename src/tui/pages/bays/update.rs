@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::arrangement::Arrangement;
+use super::gpus::Gpus;
 use super::present::{self, map, node, tiles};
 use super::state::{State, View, Zoom};
 use crate::k8s::columns::NodeReady;
@@ -35,6 +36,7 @@ const SURVEY_EVERY: SignedDuration = SignedDuration::from_secs(1);
 pub struct Bays {
     state: State,
     survey: Arc<Survey>,
+    gpus: Gpus,
     levels: Vec<Level>,
     arrangement: Arrangement,
     area: Area,
@@ -53,6 +55,7 @@ impl Bays {
     fn view(&self, now: Timestamp) -> View<'_> {
         View {
             survey: &self.survey,
+            gpus: &self.gpus,
             levels: &self.levels,
             arrangement: &self.arrangement,
             now,
@@ -68,8 +71,9 @@ impl Bays {
         self.state.pod = None;
     }
 
-    fn take_survey(&mut self, survey: Arc<Survey>, context: &Context) {
+    fn take_survey(&mut self, survey: Arc<Survey>, gpus: Gpus, context: &Context) {
         self.survey = survey;
+        self.gpus = gpus;
         self.levels = levels(context.cluster, &[]);
         self.surveyed = Some(context.now);
         self.arrange();
@@ -87,7 +91,8 @@ impl Bays {
         }
         if context.cluster.count(&resources::PODS) <= INLINE_PODS {
             self.version = Some(version);
-            self.take_survey(Arc::new(Survey::of(context.cluster)), context);
+            let survey = Arc::new(Survey::of(context.cluster));
+            self.take_survey(survey, Gpus::of(context.cluster), context);
             return None;
         }
         let recent = |at: Timestamp| context.now.duration_since(at) < SURVEY_EVERY;
@@ -101,7 +106,7 @@ impl Bays {
         self.working = true;
         let cluster = context.cluster.clone();
         Some(Ask::Effect(Effect::work(view::View::Bays, move || {
-            Answer::Survey(Arc::new(Survey::of(&cluster)))
+            Answer::Bays(Arc::new(Survey::of(&cluster)), Gpus::of(&cluster))
         })))
     }
 
@@ -415,9 +420,9 @@ impl Page for Bays {
 
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
         match answer {
-            Answer::Survey(survey) => {
+            Answer::Bays(survey, gpus) => {
                 self.working = false;
-                self.take_survey(survey, context);
+                self.take_survey(survey, gpus, context);
             }
             Answer::WhyHere(uid, why) => self.why = Some((uid, why)),
             _ => {}

@@ -494,6 +494,7 @@ fn detail(canvas: &mut Canvas, (top, lines): (u16, u16), view: View, row: Row) {
         facts.allocatable.pods,
     );
     line.push(numbers, Role::Text);
+    view.gpus.tell(facts, "  ", &mut line);
     let x = canvas.text(1, top, line);
     let domains = words::domains(facts, view.levels);
     let end = canvas.width.saturating_sub(1);

@@ -113,7 +113,7 @@ fn head(canvas: &mut Canvas, view: View, node: Row) {
     let facts = view.survey.node(node);
     let state = NodeState::of(facts);
     let role = words::state_role(state);
-    let line = Line::of(format!("{} ", words::state_glyph(state)), role)
+    let mut line = Line::of(format!("{} ", words::state_glyph(state)), role)
         .with(facts.name(), Role::Strong)
         .with(format!("  {}", words::state(facts, view.now)), role)
         .with(
@@ -126,6 +126,7 @@ fn head(canvas: &mut Canvas, view: View, node: Row) {
             ),
             Role::Text,
         );
+    view.gpus.tell(facts, "   ", &mut line);
     let x = canvas.text(1, 0, line);
     let domains = words::domains(facts, view.levels);
     let room = canvas.width.saturating_sub(x + 4);
