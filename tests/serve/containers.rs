@@ -132,6 +132,18 @@ fn container(pod: &Value) -> (&Value, &Value) {
     (&app["containerID"], &app["restartCount"])
 }
 
+/// Whether a shim has this file open.
+fn is_kept_by_a_shim(path: &Path) -> bool {
+    let shims = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+        fs::read_to_string(process.path().join("cmdline"))
+            .is_ok_and(|line| line.contains("container-shim"))
+    });
+    shims
+        .filter_map(|shim| fs::read_dir(shim.path().join("fd")).ok())
+        .flat_map(|open| open.flatten())
+        .any(|open| fs::read_link(open.path()).is_ok_and(|target| target == path))
+}
+
 /// Loads the image; why containers cannot be run here otherwise.
 pub fn prepare(folder: &Path, home: &Path) -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
@@ -167,6 +179,11 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
         return;
     }
 
+    // A lock that whoever starts the program holds, and gives it open, is free when both have ended.
+    let held = folder.path().join("lock");
+    let lock = fs::File::create(&held).unwrap();
+    rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
+
     let data = folder.path().join("data");
     let start = || {
         let mut command = command(&data, &["--local-node"]);
@@ -197,6 +214,7 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
         .filter_map(|line| line.split(" F ").nth(1))
         .collect();
     assert_eq!(said, ["prepared", "I am web"]);
+    assert!(!is_kept_by_a_shim(&held));
 
     served.kill();
     let mut served = start();

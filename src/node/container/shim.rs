@@ -42,9 +42,13 @@ pub fn run(folder: &Path) -> ExitCode {
     }
 }
 
-/// A shim stands on its own: its parent ends at once, so that init adopts it.
+/// A shim stands on its own: its parent ends at once, so that init adopts it. What the parent was
+/// given open by whoever started it, such as a lock of a script, is not kept for the container's
+/// life.
 pub fn detach(folder: &Path) -> io::Result<ExitCode> {
     use std::os::unix::process::CommandExt;
+    let closed = SyscallType::default().create_syscall().close_range(0);
+    closed.map_err(io::Error::other)?;
     let mut command = std::process::Command::new("/proc/self/exe");
     command
         .arg(super::SHIM_COMMAND)
