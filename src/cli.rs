@@ -68,7 +68,7 @@ enum Command {
 /// Open the console (also without a command).
 #[derive(Args, Debug)]
 struct Console {
-    /// Where to start: bays, domains, workloads, pods, logs, timeline, queue, objects
+    /// Where to start: pulse, bays, domains, workloads, pods, logs, timeline, queue, services, objects
     view: Option<String>,
     #[command(flatten)]
     target: TargetArguments,
@@ -306,7 +306,7 @@ enum FleetCommand {
   bayplan snapshot domains -o png --size 160x48 > domains.png
   bayplan snapshot workloads --context prod -o svg --color 256 > workloads.svg")]
 struct Snapshot {
-    /// bays, domains, workloads, pods, logs, timeline, queue, objects
+    /// pulse, bays, domains, workloads, pods, logs, timeline, queue, services, objects
     view: String,
     /// Columns x rows
     #[arg(long, value_name = "WxH", default_value = "120x36")]

@@ -136,7 +136,7 @@ fn container(pod: &Value) -> (&Value, &Value) {
 fn is_kept_by_a_shim(path: &Path) -> bool {
     let shims = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
         fs::read_to_string(process.path().join("cmdline"))
-            .is_ok_and(|line| line.contains("container-shim"))
+            .is_ok_and(|line| line.contains("container-shim\0--keep"))
     });
     shims
         .filter_map(|shim| fs::read_dir(shim.path().join("fd")).ok())

@@ -253,6 +253,6 @@ mod tests {
     #[test]
     fn changing_words_do_not_exist_in_read_only_mode() {
         assert!(line("delete", true).unwrap_err().starts_with("no view"));
-        assert!(line("scale 3", true).unwrap_err().starts_with("no view"));
+        assert!(line("restart", true).unwrap_err().starts_with("no view"));
     }
 }

@@ -347,12 +347,15 @@ const LOOKS: &[Entry] = &[
 ];
 
 const CHANGES: &[Entry] = &[
-    change(
+    // Exists in read-only mode too, where it tells the outcome and sends nothing.
+    Entry::new(
         "scale",
         &["s"],
         "set replicas, with the outcome shown before it is sent",
         || Command::Replicas(None),
     )
+    .section(Section::Change)
+    .on_selection()
     .argument(replicas, "REPLICAS")
     .hint("replicas")
     .views(&[View::Workloads]),

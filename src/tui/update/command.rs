@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::k8s::resources;
 use crate::tui::command::table::{self, Section};
-use crate::tui::command::{Availability, Command, Make};
+use crate::tui::command::{Command, Make};
 use crate::tui::effect::Effect;
 use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
@@ -310,9 +310,7 @@ pub fn menu(model: &mut Model, title: String, choices: Vec<(String, Command)>) {
 fn act(model: &mut Model) {
     let view = model.view();
     let choices: Vec<MenuChoice> = table::entries(view, model.read_only())
-        .filter(|entry| {
-            entry.availability == Availability::Change && entry.section == Section::Change
-        })
+        .filter(|entry| entry.section == Section::Change)
         .filter(|entry| !matches!(entry.word, "act" | "changes"))
         .filter_map(|entry| match entry.make {
             Make::Plain(make) | Make::Both(make, _, _) => Some(MenuChoice {

@@ -30,7 +30,7 @@ pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
     let mut table = page
         .list
         .table
-        .present(COLUMNS, context, empty, |row| below(page, row, context));
+        .present(COLUMNS, context, empty, |row| below(page, row));
     if page.on_replicas {
         mark_replicas(&mut table);
     }
@@ -54,18 +54,18 @@ fn mark_replicas(table: &mut Table) {
 }
 
 /// The lines under a row: the number being typed.
-fn below(page: &WorkloadsPage, row: &WorkloadRow, context: &Context) -> Vec<Line> {
+fn below(page: &WorkloadsPage, row: &WorkloadRow) -> Vec<Line> {
     if let Some(editor) = page
         .editor
         .as_ref()
         .filter(|editor| editor.target == row.target())
     {
-        return editor_lines(editor, context);
+        return editor_lines(editor);
     }
     Vec::new()
 }
 
-fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
+fn editor_lines(editor: &ReplicasEditor) -> Vec<Line> {
     let mut first = Line::of("  replicas ", Role::Dim)
         .with(editor.from.to_string(), Role::Text)
         .with(" → ", Role::Dim)
@@ -78,7 +78,7 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
             let text = if editor.number().is_some() {
                 "as it is now"
             } else {
-                "type a number; the outcome is shown before anything is sent"
+                "type a number; this line then tells what would come of it"
             };
             first.push(text, Role::Dim);
             vec![first]
@@ -109,17 +109,16 @@ fn editor_lines(editor: &ReplicasEditor, _context: &Context) -> Vec<Line> {
                 Role::Good
             };
             first.push(pods, role);
-            let second = Line::of(indent, Role::Text)
-                .with(around, Role::Text)
-                .with("   enter", Role::Key)
-                .with(
-                    if forecast.is_bad() {
-                        " asks first"
-                    } else {
-                        " sends"
-                    },
-                    Role::Dim,
-                );
+            let mut second = Line::of(indent, Role::Text).with(around, Role::Text);
+            if editor.sends {
+                second.push("   enter", Role::Key);
+                let does = if forecast.is_bad() {
+                    " asks first"
+                } else {
+                    " sends"
+                };
+                second.push(does, Role::Dim);
+            }
             vec![first, second]
         }
     }

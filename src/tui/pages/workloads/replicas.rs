@@ -11,6 +11,8 @@ pub struct ReplicasEditor {
     /// Fixed when the line opens: re-sorting rows never change what is scaled.
     pub target: Target,
     pub from: i64,
+    /// Whether enter sends the number; a read-only session only asks what would come of it.
+    pub sends: bool,
     typed: String,
     pub outcome: Outcome,
 }
@@ -43,10 +45,11 @@ pub enum Step {
 const DIGITS_MAX: usize = 5;
 
 impl ReplicasEditor {
-    pub fn new(target: Target, from: i64) -> Self {
+    pub fn new(target: Target, from: i64, sends: bool) -> Self {
         Self {
             target,
             from,
+            sends,
             typed: String::new(),
             outcome: Outcome::Nothing,
         }
@@ -88,7 +91,7 @@ impl ReplicasEditor {
             Key::Esc => return Step::Leave,
             Key::Enter => {
                 return match self.number() {
-                    Some(to) if to != self.from => Step::Send(to),
+                    Some(to) if to != self.from && self.sends => Step::Send(to),
                     _ => Step::Leave,
                 };
             }
@@ -135,7 +138,7 @@ mod tests {
     use crate::k8s::build;
 
     fn editor() -> ReplicasEditor {
-        ReplicasEditor::new(Target::of(&build::deployment("cart").build()), 12)
+        ReplicasEditor::new(Target::of(&build::deployment("cart").build()), 12, true)
     }
 
     #[test]
@@ -147,6 +150,17 @@ mod tests {
         assert_eq!(editor.key(Chord::plain(Key::Enter)), Step::Send(20));
         assert_eq!(editor.key(Chord::plain(Key::Esc)), Step::Leave);
         assert_eq!(editor.key(Chord::char('x')), Step::Unchanged);
+    }
+
+    #[test]
+    fn a_read_only_session_never_sends() {
+        let mut editor = ReplicasEditor {
+            sends: false,
+            ..editor()
+        };
+        assert_eq!(editor.key(Chord::char('9')), Step::Changed);
+        assert_eq!(editor.outcome, Outcome::Computing);
+        assert_eq!(editor.key(Chord::plain(Key::Enter)), Step::Leave);
     }
 
     #[test]

@@ -165,7 +165,8 @@ impl WorkloadsPage {
                 }
             ));
         }
-        let mut editor = ReplicasEditor::new(row.target(), row.workload.desired);
+        let mut editor =
+            ReplicasEditor::new(row.target(), row.workload.desired, !context.read_only);
         if let Some(digit) = digit {
             editor.key(digit);
         }
@@ -295,7 +296,8 @@ impl Page for WorkloadsPage {
                     },
                 })];
             }
-            Command::Replicas(None) if !context.read_only => {
+            // Asking what would come of it is no change: only sending it is.
+            Command::Replicas(None) => {
                 return self.open_editor(None, context);
             }
             Command::Move(motion @ (Motion::Left | Motion::Right)) if !context.read_only => {
@@ -378,13 +380,13 @@ impl Page for WorkloadsPage {
             keys: keys.to_owned(),
             does: does.to_owned(),
         };
-        if self.editor.is_some() {
-            return Some(vec![
-                hint("0-9", "replicas"),
-                hint("+ -", "one more, one less"),
-                hint("enter", "send; asks where it is not harmless"),
-                hint("esc", "leave"),
-            ]);
+        if let Some(editor) = &self.editor {
+            let mut hints = vec![hint("0-9", "replicas"), hint("+ -", "one more, one less")];
+            if editor.sends {
+                hints.push(hint("enter", "send; asks where it is not harmless"));
+            }
+            hints.push(hint("esc", "leave"));
+            return Some(hints);
         }
         self.on_replicas.then(|| {
             vec![
