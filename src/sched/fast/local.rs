@@ -217,6 +217,7 @@ impl Local {
         ];
         let weights = plugins.map(|plugin| profile.weight(plugin));
         weights.iter().all(|weight| (0..1_000_000).contains(weight))
+            && profile.weight(Plugin::GpuShare) * gpu_share::SCORE_MAX < 1_000_000_000
     }
 }
 

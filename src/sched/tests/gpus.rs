@@ -154,15 +154,16 @@ fn the_score_is_the_gradient_of_fragmentation() {
     let explanation = explain(&scene, gpus_alone(Policy::Fgd), &share(500));
     // One part in eight can use nothing. On `half`, F falls from 500 * 7/16 + 1500 / 8 to 1000 / 8:
     // 100 sigmoid(0.281) = 56. On `fresh` it rises from 2000 / 8 to 500 * 7/16 + 1500 / 8: 46.
-    let expected = [("fresh".to_owned(), 46), ("half".to_owned(), 56)];
+    // Below that, 99 - 6 * 2 for two GPUs, and a fifth for each fifth of them that is taken.
+    let expected = [("fresh".to_owned(), 4687), ("half".to_owned(), 5688)];
     assert_eq!(scores(&explanation), expected.into());
     assert_eq!(explanation.best, ["half"]);
     // A pod without GPU makes nothing unusable where none is.
     let explanation = explain(&scene, gpus_alone(Policy::Fgd), &json!({}));
-    assert_eq!(scores(&explanation)["plain"], 50);
+    assert_eq!(scores(&explanation)["plain"], 5099);
     // 100 (1 - (62/128 + 1000/8000) / 2) = 69, and 100 (1 - (63/128 + 1500/8000) / 2) = 66.
     let explanation = explain(&scene, gpus_alone(Policy::BestFit), &share(500));
-    let expected = [("fresh".to_owned(), 66), ("half".to_owned(), 69)];
+    let expected = [("fresh".to_owned(), 6687), ("half".to_owned(), 6988)];
     assert_eq!(scores(&explanation), expected.into());
 }
 
