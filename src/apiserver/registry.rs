@@ -228,14 +228,6 @@ impl Registry {
             .unwrap_or_default();
         format!("{newest:x}-{:x}", self.definitions.len())
     }
-
-    /// The storage keys of everything that lives in namespaces.
-    pub fn namespaced_storage(&self) -> std::collections::BTreeSet<Resource> {
-        self.all()
-            .filter(|candidate| candidate.namespaced && candidate.is_stored())
-            .map(|candidate| candidate.storage.clone())
-            .collect()
-    }
 }
 
 impl ResourceType {

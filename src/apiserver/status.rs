@@ -184,10 +184,6 @@ impl Status {
         status
     }
 
-    pub fn is_conflict(&self) -> bool {
-        self.reason == "Conflict"
-    }
-
     pub fn is_not_found(&self) -> bool {
         self.reason == "NotFound"
     }

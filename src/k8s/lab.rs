@@ -94,13 +94,6 @@ pub enum OutageMode {
     Partition,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct OutageStatus {
-    /// How many existing nodes it concerns.
-    pub matched_nodes: u32,
-}
-
 impl OutageSpec {
     pub fn concerns(&self, node: &Object) -> bool {
         let selected = !self.node_selector.is_empty()

@@ -2,7 +2,6 @@
 
 use super::key::Resource;
 
-pub const BINDINGS: Resource = Resource::of("", "bindings");
 pub const CONFIG_MAPS: Resource = Resource::of("", "configmaps");
 pub const ENDPOINTS: Resource = Resource::of("", "endpoints");
 pub const EVENTS: Resource = Resource::of("", "events");

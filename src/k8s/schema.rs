@@ -133,12 +133,6 @@ impl Schema {
             .or_else(|| resolved.additional.as_ref().and_then(Additional::schema))
     }
 
-    /// Whether this node holds a map with free keys.
-    pub fn is_free_map(&self) -> bool {
-        let resolved = self.resolved();
-        resolved.properties.is_empty() && resolved.additional.is_some()
-    }
-
     /// The last part of the definition's name: `PodSpec`.
     pub fn type_name(&self) -> &str {
         self.reference

@@ -104,10 +104,6 @@ impl Queue {
         self.pods.is_empty()
     }
 
-    pub fn active_count(&self) -> usize {
-        self.active.len()
-    }
-
     /// Adds a pod, or takes in its new version where it waits.
     pub fn insert(&mut self, object: &Arc<Object>) {
         let name = name_of(object);

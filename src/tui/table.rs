@@ -343,10 +343,6 @@ impl<T: Record> TableState<T> {
         &self.marks
     }
 
-    pub fn is_wide(&self) -> bool {
-        self.wide
-    }
-
     pub fn toggle_wide(&mut self) {
         self.wide = !self.wide;
     }

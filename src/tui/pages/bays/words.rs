@@ -12,11 +12,6 @@ pub fn cores_of(part: i64, whole: i64) -> String {
     format!("{}/{}", humanize::milli(part), humanize::milli(whole))
 }
 
-pub fn percent_of(part: i64, whole: i64) -> String {
-    let share = crate::topology::amounts::share(part, whole) * 100.0;
-    format!("{share:.0}%")
-}
-
 /// `212 cores, 3.1 Ti`; empty where nothing is stranded.
 pub fn stranded(stranded: Stranded) -> String {
     let mut parts = Vec::new();
