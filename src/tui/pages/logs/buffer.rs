@@ -27,8 +27,6 @@ pub struct Buffer {
     bytes_max: usize,
     /// Oldest lines that made room for newer ones.
     pub evicted: u64,
-    /// Lines that a stream could not deliver in time.
-    pub lost: u64,
     rate: Rate,
 }
 
@@ -62,7 +60,6 @@ impl Buffer {
             lines_max,
             bytes_max,
             evicted: 0,
-            lost: 0,
             rate: Rate::default(),
         }
     }

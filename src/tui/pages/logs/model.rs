@@ -80,11 +80,6 @@ impl LogModel {
         }
     }
 
-    /// Counts lines that a stream had to leave out because the console could not keep up.
-    pub fn count_lost(&mut self, lines: u64) {
-        self.buffer.lost += lines;
-    }
-
     /// A stream has ended, with or without an error. When none is left, nothing is held back.
     pub fn end_stream(&mut self, source: u16, failure: Option<String>, now: Timestamp) {
         if let Some(source) = self.sources.get_mut(source) {
@@ -188,10 +183,6 @@ impl LogModel {
         &self.filter
     }
 
-    pub fn search_pattern(&self) -> Option<&Pattern> {
-        self.search.as_ref()
-    }
-
     /// Index of the cursor's line among the shown ones.
     pub fn cursor(&self) -> usize {
         self.shown
@@ -270,11 +261,6 @@ impl LogModel {
             self.refilter();
         }
         found
-    }
-
-    pub fn only_container(&mut self, letter: char) {
-        self.sources.only(letter);
-        self.refilter();
     }
 
     fn refilter(&mut self) {

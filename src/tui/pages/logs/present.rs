@@ -320,11 +320,5 @@ pub(super) fn status(page: &LogsPage) -> Line {
             Role::Warning,
         );
     }
-    if buffer.lost > 0 {
-        line.push(
-            format!("  {} lost: they came too fast", thousands(buffer.lost)),
-            Role::Bad,
-        );
-    }
     line
 }

@@ -121,17 +121,6 @@ impl Sources {
         found
     }
 
-    /// Shows only the containers behind a letter; everything again when they already stand alone.
-    pub fn only(&mut self, letter: char) {
-        let alone = self
-            .groups
-            .iter()
-            .all(|group| group.hidden != (group.letter == letter));
-        for group in &mut self.groups {
-            group.hidden = !alone && group.letter != letter;
-        }
-    }
-
     fn group_of(&mut self, container: &Name, role: ContainerRole) -> u16 {
         let known = self
             .groups
@@ -203,9 +192,7 @@ mod tests {
         let shown: Vec<bool> = (0..6).map(|index| sources.is_shown(index)).collect();
         assert_eq!(shown, [true, true, false, true, true, false]);
         assert!(!sources.toggle('x'));
-        sources.only('b');
-        assert!(sources.is_shown(2) && !sources.is_shown(0));
-        sources.only('b');
+        assert!(sources.toggle('b'));
         assert!((0..6).all(|index| sources.is_shown(index)));
     }
 }
