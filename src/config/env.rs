@@ -30,10 +30,6 @@ pub struct Environment {
     pub user: Option<String>,
     /// `VISUAL`, else `EDITOR`.
     pub editor: Option<String>,
-    /// `SSH_CONNECTION` or `SSH_TTY` is set: the clipboard is reached by OSC 52 only.
-    pub over_ssh: bool,
-    /// `TMUX` or `STY` is set: escape sequences need wrapping.
-    pub in_multiplexer: bool,
 }
 
 impl Environment {
@@ -68,8 +64,6 @@ impl Environment {
             locale: either(&["LC_ALL", "LC_CTYPE", "LANG"]),
             user: either(&["USER", "LOGNAME"]),
             editor: either(&["VISUAL", "EDITOR"]),
-            over_ssh: raw("SSH_CONNECTION").or_else(|| raw("SSH_TTY")).is_some(),
-            in_multiplexer: raw("TMUX").or_else(|| raw("STY")).is_some(),
         }
     }
 

@@ -69,7 +69,6 @@ pub struct PodColumns {
     pub host_network: bool,
     pub ip: Name,
     pub started: Option<Timestamp>,
-    pub restart_always: bool,
     /// Rounded as the scheduler counts them.
     pub requests: ResourceList,
     pub limits: ResourceList,
@@ -167,7 +166,6 @@ struct PodSpecWire {
     scheduler_name: Name,
     priority: Option<i32>,
     host_network: bool,
-    restart_policy: Name,
     scheduling_gates: Vec<serde::de::IgnoredAny>,
     containers: Vec<ContainerWire>,
     init_containers: Vec<ContainerWire>,
@@ -324,7 +322,6 @@ pub fn pod(json: &[u8]) -> Result<PodColumns, serde_json::Error> {
         host_network: spec.host_network,
         ip: status.pod_ip,
         started: status.start_time,
-        restart_always: spec.restart_policy.is_empty() || spec.restart_policy == "Always",
         requests: ResourceList::rounded(&resources.requests()),
         limits: ResourceList::rounded(&resources.limits()),
         containers,
