@@ -177,25 +177,18 @@ impl Journal {
             .iter()
             .filter(|change| change.object.key.resource != resources::LEASES)
             .collect();
-        if let Some(highest) = highest
-            && highest >= self.ceiling
-            && lasting.is_empty()
-        {
-            return self.reserve(highest);
-        }
-        if lasting.is_empty() {
-            return Ok(());
-        }
         let ceiling = match highest {
             Some(highest) if highest >= self.ceiling => highest + RESERVE,
             _ => self.ceiling,
         };
-        let result = self.write(&lasting, ceiling);
-        let path = &self.path;
-        result.map_err(|error| JournalError::Write {
-            path: path.clone(),
-            detail: error.to_string(),
-        })?;
+        if lasting.is_empty() && ceiling == self.ceiling {
+            return Ok(());
+        }
+        self.write(&lasting, ceiling)
+            .map_err(|error| JournalError::Write {
+                path: self.path.clone(),
+                detail: error.to_string(),
+            })?;
         self.ceiling = ceiling;
         Ok(())
     }
@@ -236,25 +229,6 @@ impl Journal {
             }
         }
         transaction.commit()?;
-        Ok(())
-    }
-
-    fn reserve(&mut self, highest: u64) -> Result<(), JournalError> {
-        let ceiling = highest + RESERVE;
-        let result = (|| -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_quick_repair(true);
-            transaction.open_table(REVISIONS)?;
-            transaction.open_table(CURRENT)?;
-            transaction.open_table(META)?.insert(CEILING_KEY, ceiling)?;
-            transaction.commit()?;
-            Ok(())
-        })();
-        result.map_err(|error| JournalError::Write {
-            path: self.path.clone(),
-            detail: error.to_string(),
-        })?;
-        self.ceiling = ceiling;
         Ok(())
     }
 }
