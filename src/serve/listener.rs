@@ -18,7 +18,7 @@ use super::http::{Peer, router};
 use super::identity;
 
 /// Connections at a time on one endpoint; the next one waits for its turn.
-pub(super) const CONNECTIONS_MAX: usize = 2048;
+const CONNECTIONS_MAX: usize = 2048;
 /// A peer that does not finish its TLS greeting by then is not served.
 const GREETING: Duration = Duration::from_secs(10);
 /// How long running requests may go on after the end was announced.
@@ -42,17 +42,9 @@ pub fn memory(driver: &Driver) -> DuplexStream {
 /// Serves TLS connections until the driver stops.
 pub async fn serve_tls(listener: TcpListener, config: rustls::ServerConfig, driver: Driver) {
     let acceptor = TlsAcceptor::from(Arc::new(config));
-    let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Some(permit) = turn(&turns, &driver).await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            biased;
-            () = driver.stopped().cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let Some(stream) = usable(accepted.map(|(stream, _)| stream)).await else {
+    let turns = Turns::default();
+    while let Some((accepted, permit)) = turns.next(&driver, listener.accept()).await {
+        let Some((stream, _)) = usable(accepted).await else {
             continue;
         };
         let acceptor = acceptor.clone();
@@ -74,11 +66,31 @@ pub async fn serve_tls(listener: TcpListener, config: rustls::ServerConfig, driv
     }
 }
 
-pub(super) async fn turn(turns: &Arc<Semaphore>, driver: &Driver) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        biased;
-        () = driver.stopped().cancelled() => None,
-        permit = Arc::clone(turns).acquire_owned() => permit.ok(),
+/// The turns of one endpoint's connections.
+pub(super) struct Turns(Arc<Semaphore>);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(CONNECTIONS_MAX)))
+    }
+}
+
+impl Turns {
+    /// Waits for a free turn, then for a connection; `None` when the driver has stopped.
+    pub(super) async fn next<T>(
+        &self,
+        driver: &Driver,
+        accept: impl Future<Output = io::Result<T>>,
+    ) -> Option<(io::Result<T>, OwnedSemaphorePermit)> {
+        let next = async {
+            let permit = Arc::clone(&self.0).acquire_owned().await.ok()?;
+            Some((accept.await, permit))
+        };
+        tokio::select! {
+            biased;
+            () = driver.stopped().cancelled() => None,
+            next = next => next,
+        }
     }
 }
 

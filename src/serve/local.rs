@@ -6,15 +6,13 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 
 use super::driver::Driver;
 use super::http::Peer;
 use super::identity;
-use super::listener::{CONNECTIONS_MAX, converse, turn, usable};
+use super::listener::{Turns, converse, usable};
 
 const SOCKET: &str = "api.sock";
 /// Longest path that fits into a socket address with its final zero, on every system we know.
@@ -72,17 +70,9 @@ impl Address {
 
 /// Serves local connections until the driver stops.
 pub async fn serve(listener: UnixListener, driver: Driver) {
-    let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Some(permit) = turn(&turns, &driver).await else {
-            return;
-        };
-        let accepted = tokio::select! {
-            biased;
-            () = driver.stopped().cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        if let Some(stream) = usable(accepted.map(|(stream, _)| stream)).await {
+    let turns = Turns::default();
+    while let Some((accepted, permit)) = turns.next(&driver, listener.accept()).await {
+        if let Some((stream, _)) = usable(accepted).await {
             let peer = Peer(Some(identity::administrator()));
             tokio::spawn(converse(stream, driver.clone(), peer, Some(permit)));
         }
