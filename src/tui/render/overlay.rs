@@ -165,8 +165,10 @@ fn help_lines(panel: &HelpPanel, columns: u16) -> Vec<Line> {
 
 /// Completions stand above the message row, the best nearest to it.
 fn completions(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut Buffer) {
-    let shown = line.choices.len().min(10).min(usize::from(room.height / 2));
-    let rows = u16::try_from(shown).unwrap_or(0) + u16::from(line.problem.is_some());
+    let shown = u16::try_from(line.choices.len().min(10))
+        .unwrap_or(0)
+        .min(room.height / 2);
+    let rows = shown + u16::from(line.problem.is_some());
     if rows == 0 {
         return;
     }
@@ -192,26 +194,26 @@ fn completions(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut B
         );
         y += 1;
     }
-    let from = line
-        .chosen
-        .map_or(0, |chosen| (chosen + 1).saturating_sub(shown));
-    let visible: Vec<&Choice> = line.choices.iter().skip(from).take(shown).collect();
-    choices(
-        &visible,
-        line.chosen.map(|chosen| chosen.saturating_sub(from)),
-        palette,
-        Rect { y, ..area },
-        buffer,
-    );
+    let list = Rect {
+        y,
+        height: shown,
+        ..area
+    };
+    choices(&line.choices, line.chosen, palette, list, buffer);
 }
 
+/// The choices that the area has rows for, scrolled so far that the chosen one is in sight.
 fn choices(
-    list: &[&Choice],
+    all: &[Choice],
     chosen: Option<usize>,
     palette: &Palette,
     area: Rect,
     buffer: &mut Buffer,
 ) {
+    let shown = usize::from(area.height);
+    let from = chosen.map_or(0, |chosen| (chosen + 1).saturating_sub(shown));
+    let chosen = chosen.map(|chosen| chosen.saturating_sub(from));
+    let list: Vec<&Choice> = all.iter().skip(from).take(shown).collect();
     let name_columns = list
         .iter()
         .map(|choice| choice.name.width())
@@ -272,18 +274,7 @@ fn finder(line: &CommandLine, palette: &Palette, room: Rect, buffer: &mut Buffer
         let none = Line::of("nothing by this name", Role::Dim);
         put(buffer, palette, list, &none, Some(Role::Panel));
     }
-    let shown = usize::from(list.height);
-    let from = line
-        .chosen
-        .map_or(0, |chosen| (chosen + 1).saturating_sub(shown));
-    let visible: Vec<&Choice> = line.choices.iter().skip(from).take(shown).collect();
-    choices(
-        &visible,
-        line.chosen.map(|chosen| chosen.saturating_sub(from)),
-        palette,
-        list,
-        buffer,
-    );
+    choices(&line.choices, line.chosen, palette, list, buffer);
     let column = u16::try_from(width(&line.prompt)).unwrap_or(0) + line.caret;
     ((inside.x + column).min(inside.right()), inside.y)
 }
@@ -336,14 +327,5 @@ fn menu(value: &Menu, palette: &Palette, room: Rect, buffer: &mut Buffer) {
     let rows = u16::try_from(value.choices.len()).unwrap_or(u16::MAX - 4);
     let area = centred(room, 72, rows + 2);
     let inside = panel(&value.title, palette, area, Role::Rule, buffer);
-    let shown = usize::from(inside.height);
-    let from = (value.chosen + 1).saturating_sub(shown);
-    let visible: Vec<&Choice> = value.choices.iter().skip(from).take(shown).collect();
-    choices(
-        &visible,
-        Some(value.chosen.saturating_sub(from)),
-        palette,
-        inside,
-        buffer,
-    );
+    choices(&value.choices, Some(value.chosen), palette, inside, buffer);
 }
