@@ -14,7 +14,8 @@
 //! ```
 //!
 //! A file that is broken never stops the program: [`Settings::load`] keeps what is right, takes the
-//! default for what is wrong, and gives a [`SettingsError`] to show for each, with its position.
+//! default for what is wrong, and gives a [`SettingsError`] to show for each, with its position. The
+//! exception is what protects: where `readOnly` is not understood, no context is written to.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -91,8 +92,10 @@ pub struct Logs {
 /// Why a default stands in the place of what the file says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    #[error("{path} cannot be read: {reason}; the defaults are used")]
+    #[error("{path} cannot be read: {reason}; the defaults are used, and no context is written to")]
     Read { path: PathBuf, reason: String },
+    #[error("{file}: `readOnly` is not understood; until it is, no context is written to")]
+    Unprotected { file: String },
     #[error("{file}:{line}:{column}: {message}; the default is used")]
     Invalid {
         file: String,
@@ -136,7 +139,7 @@ impl Settings {
                     path: path.to_owned(),
                     reason: error.to_string(),
                 };
-                (Self::default(), vec![error])
+                (Self::protected(), vec![error])
             }
         }
     }
@@ -159,7 +162,28 @@ impl Settings {
         if errors.is_empty() {
             errors.push(whole);
         }
-        (Self::read(&right, file).unwrap_or_default(), errors)
+        let settings = Self::read(&right, file);
+        if names_read_only(text) && !(settings.is_ok() && names_read_only(&right)) {
+            errors.push(SettingsError::Unprotected {
+                file: file.to_owned(),
+            });
+            return (
+                Self {
+                    read_only: Self::protected().read_only,
+                    ..settings.unwrap_or_default()
+                },
+                errors,
+            );
+        }
+        (settings.unwrap_or_default(), errors)
+    }
+
+    /// The defaults where it is not known which contexts must not be written to.
+    fn protected() -> Self {
+        Self {
+            read_only: vec!["*".to_owned()],
+            ..Self::default()
+        }
     }
 
     fn read(text: &str, file: &str) -> Result<Self, SettingsError> {
@@ -229,6 +253,15 @@ fn entries(text: &str) -> Vec<String> {
             Some(format!("{}{own}\n", "\n".repeat(*from)))
         })
         .collect()
+}
+
+/// Whether somebody meant to say which contexts are read-only, also in a wrong spelling.
+fn names_read_only(text: &str) -> bool {
+    text.lines().any(|line| {
+        let said = line.split('#').next().unwrap_or_default();
+        let letters: String = said.chars().filter(char::is_ascii_alphanumeric).collect();
+        letters.to_ascii_lowercase().contains("readonly")
+    })
 }
 
 /// `*` stands for any text.
@@ -327,6 +360,36 @@ mod tests {
         // A map in braces is one entry.
         let (settings, errors) = Settings::parse("{theme: light, mouse: 3}", "s.yaml");
         assert_eq!((settings, errors.len()), (Settings::default(), 1));
+    }
+
+    #[test]
+    fn read_only_contexts_that_are_not_understood_close_all() {
+        let check = |text: &str, is_closed: bool| {
+            let (settings, errors) = Settings::parse(text, "s.yaml");
+            assert_eq!(settings.is_read_only("any"), is_closed, "{text}");
+            let told = errors.last().unwrap().to_string();
+            assert_eq!(
+                told.ends_with("no context is written to"),
+                is_closed,
+                "{told}"
+            );
+        };
+        check("readOnly: prod-*\nmouse: true\n", true);
+        check("readonly: [prod-*]\n", true);
+        check("read_only:\n  - prod-*\n", true);
+        check("readOnly: [prod-*\nmouse: true\n", true);
+        check("readOnly: [a]\nreadOnly: [b]\n", true);
+        check("{readOnly: [prod-*], mouse: 3}", true);
+        check("readOnly: [prod-*]\nmouse: 3\n", false);
+        check("readOnly: []\nmouse: 3\n", false);
+        check("# readOnly: [prod-*]\nmouse: 3\n", false);
+        let (settings, _) = Settings::parse("readOnly: prod-*\nmouse: true\n", "s.yaml");
+        assert!(settings.mouse, "what is right holds");
+        // A folder can be opened and not be read.
+        let folder = tempfile::tempdir().unwrap();
+        let (settings, errors) = Settings::load(folder.path());
+        assert!(settings.is_read_only("any"));
+        assert!(matches!(errors.as_slice(), [SettingsError::Read { .. }]));
     }
 
     #[test]
