@@ -237,18 +237,21 @@ pub fn pods_of<'a>(cluster: &'a Cluster, object: &Object) -> Vec<&'a Arc<Object>
     pods
 }
 
+/// Owners above an object: Kubernetes has two, custom resources put some more on top.
+const CHAIN_MAX: usize = 8;
+
 /// The workload at the top of a pod's chain of owners, and the pod itself where it has none.
 pub fn root_of<'a>(cluster: &'a Cluster, object: &'a Arc<Object>) -> &'a Arc<Object> {
-    let mut current = object;
-    // A chain is pod, replica set, deployment (or pod, job, cron job, and what a custom resource
-    // puts above); the bound only guards against a cycle.
-    for _ in 0..8 {
-        let Some(owner) = owner_of(cluster, current) else {
-            break;
-        };
-        current = owner;
-    }
-    current
+    chain_of(cluster, object).last().unwrap_or(object)
+}
+
+/// An object, its owner, the owner's owner: pod, replica set, deployment. Ends after
+/// [`CHAIN_MAX`] owners, because those of a broken cluster may form a ring.
+pub fn chain_of<'a>(
+    cluster: &'a Cluster,
+    object: &'a Arc<Object>,
+) -> impl Iterator<Item = &'a Arc<Object>> {
+    std::iter::successors(Some(object), |current| owner_of(cluster, current)).take(CHAIN_MAX + 1)
 }
 
 /// The object that controls this one, where the cluster value holds it.

@@ -16,7 +16,7 @@ use super::command::Command;
 use super::effect::Effect;
 use super::key::Chord;
 use super::notice::Notice;
-use super::screen::{Hint, Widget};
+use super::screen::Widget;
 use super::summary::Summary;
 use super::text::Line;
 use super::view::{Opening, Place, Scope, Target, View};
@@ -62,6 +62,15 @@ pub enum Ask {
         choices: Vec<(String, Command)>,
     },
     Effect(Effect),
+}
+
+/// A hint while something is open inside a page, with what it does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PageHint {
+    /// Commands by their words: the user's key map says with which keys.
+    Command(&'static [&'static str], &'static str),
+    /// Keys that the page reads itself, as a text field does; no key map moves them.
+    Keys(&'static str, &'static str),
 }
 
 pub trait Page {
@@ -125,7 +134,7 @@ pub trait Page {
     }
 
     /// Hints that replace the table's, while something is open inside the page.
-    fn hints(&self) -> Option<Vec<Hint>> {
+    fn hints(&self) -> Option<Vec<PageHint>> {
         None
     }
 
@@ -140,4 +149,33 @@ pub trait Page {
     }
 
     fn view(&self) -> View;
+}
+
+/// What a context is made of where there is no console around it.
+#[cfg(test)]
+#[derive(Default)]
+pub struct Surroundings {
+    pub cache: Cache,
+    pub scope: Scope,
+    summary: Summary,
+    journal: Journal,
+}
+
+#[cfg(test)]
+impl Surroundings {
+    pub fn context(&self, now: Timestamp) -> Context<'_> {
+        Context {
+            cluster: &self.cache.cluster,
+            cache: &self.cache,
+            scope: &self.scope,
+            summary: &self.summary,
+            journal: &self.journal,
+            read_only: false,
+            now,
+            area: Area {
+                width: 120,
+                height: 40,
+            },
+        }
+    }
 }

@@ -14,6 +14,7 @@ use crate::k8s::resources;
 
 use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, Open};
 use super::notice::Weight;
+use super::page::{Page, PageHint};
 use super::screen::{
     Band, Choice, CommandLine, ConfirmPanel, Header, HeaderGroup, HelpPanel, Hint, Menu, Overlay,
     Screen, Tab, TextPanel, Widget,
@@ -305,8 +306,8 @@ fn typed_line(state: &LineState) -> (Line, Option<u16>) {
 }
 
 fn hints(model: &Model) -> Vec<Hint> {
-    if let Some(hints) = model.page().and_then(super::page::Page::hints) {
-        return hints;
+    if let Some(hints) = model.page().and_then(Page::hints) {
+        return hints.iter().map(|hint| page_hint(hint, model)).collect();
     }
     let mut hints: Vec<Hint> = table::entries(model.view(), model.read_only())
         .filter(|entry| !entry.hint.is_empty())
@@ -327,6 +328,25 @@ fn hints(model: &Model) -> Vec<Hint> {
         .map_or("", |entry| entry.hint);
     hints.sort_by_key(|hint| (hint.does == help, own(hint)));
     hints
+}
+
+/// A command without keys is told by its word, as help does.
+fn page_hint(hint: &PageHint, model: &Model) -> Hint {
+    match *hint {
+        PageHint::Keys(keys, does) => Hint::new(keys, does),
+        PageHint::Command(words, does) => {
+            let keys: Vec<String> = words
+                .iter()
+                .map(|word| {
+                    table::entries(model.view(), model.read_only())
+                        .find(|entry| entry.word == *word)
+                        .and_then(|entry| model.keymap.keys_of(entry).into_iter().next())
+                        .unwrap_or_else(|| format!(":{word}"))
+                })
+                .collect();
+            Hint::new(keys.join(" "), does)
+        }
+    }
 }
 
 fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
@@ -453,16 +473,15 @@ fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel 
         Confirmation::Enter => None,
         Confirmation::Typed(name) => Some((name.clone(), state.typed.text().to_owned())),
     };
-    let hint = |keys: &str, does: &str| Hint {
-        keys: keys.to_owned(),
-        does: does.to_owned(),
-    };
     ConfirmPanel {
         title: Line::of(proposal.title.clone(), Role::Title),
         lines,
         dangerous: typed.is_some(),
         typed,
-        hints: vec![hint("enter", "send"), hint("esc", "leave, nothing is sent")],
+        hints: vec![
+            Hint::new("enter", "send"),
+            Hint::new("esc", "leave, nothing is sent"),
+        ],
     }
 }
 

@@ -68,6 +68,15 @@ pub struct Hint {
     pub does: String,
 }
 
+impl Hint {
+    pub fn new(keys: impl Into<String>, does: impl Into<String>) -> Self {
+        Self {
+            keys: keys.into(),
+            does: does.into(),
+        }
+    }
+}
+
 /// What a page shows. Semantic where many pages share it; [`Canvas`] is the way to draw anything
 /// else: a page knows the size of its body from its context and fills cells with glyphs and roles.
 #[derive(Clone, PartialEq, Debug)]

@@ -380,6 +380,8 @@ fn help_shows_the_keys_as_they_are_mapped() {
     console.shows(":why  why it is here");
     console.press("esc");
     console.shows("D describe");
+    console.press("enter");
+    console.shows("D describe  y yaml");
 }
 
 #[test]

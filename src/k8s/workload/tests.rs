@@ -175,3 +175,21 @@ fn worst_pod_is_named_with_its_cause() {
         .unwrap();
     assert_eq!(root_of(&cluster, pod).key, deployment.key);
 }
+
+#[test]
+fn a_ring_of_owners_ends() {
+    use crate::k8s::build;
+    let drafts = [
+        build::replica_set("one").owner("ReplicaSet", "two"),
+        build::replica_set("two").owner("ReplicaSet", "one"),
+        build::pod("one-a").owner("ReplicaSet", "one"),
+    ];
+    let cluster = build::cluster(&drafts);
+    let pod = drafts[2].build();
+    let chain: Vec<&str> = chain_of(&cluster, &pod)
+        .map(|object| object.name())
+        .collect();
+    assert_eq!(chain[..3], ["one-a", "one", "two"]);
+    assert_eq!(chain.len(), CHAIN_MAX + 1);
+    assert!(["one", "two"].contains(&root_of(&cluster, &pod).name()));
+}

@@ -12,9 +12,9 @@ use crate::tui::cache::FeedState;
 use crate::tui::columns::{glyph, role, text_key};
 use crate::tui::diff::{self, Diff, LineKind, Noise};
 use crate::tui::listing::Source;
-use crate::tui::page::Context;
+use crate::tui::page::{Context, PageHint};
 use crate::tui::pages::timeline::entry::Tone;
-use crate::tui::screen::{Cell, Document, EditorPanel, Empty, Extent, Hint, Widget};
+use crate::tui::screen::{Cell, Document, EditorPanel, Empty, Extent, Widget};
 use crate::tui::table::{Column, SortKey, Unit};
 use crate::tui::text::{Line, Role};
 use crate::tui::view::Aspect;
@@ -350,37 +350,32 @@ pub fn diff_lines(diff: &Diff) -> Vec<Line> {
         .collect()
 }
 
-pub(super) fn hints(page: &ObjectsPage) -> Option<Vec<Hint>> {
-    let list = |pairs: &[(&str, &str)]| {
-        pairs
-            .iter()
-            .map(|(keys, does)| Hint {
-                keys: (*keys).to_owned(),
-                does: (*does).to_owned(),
-            })
-            .collect()
-    };
+pub(super) fn hints(page: &ObjectsPage) -> Option<Vec<PageHint>> {
     if let Some(editor) = page.open_editor() {
         return Some(match editor.stage {
-            Stage::Review { .. } => {
-                list(&[("enter", "go on to send"), ("esc", "back to the text")])
-            }
-            _ => list(&[("ctrl-s", "what would change"), ("esc", "leave")]),
+            Stage::Review { .. } => vec![
+                PageHint::Keys("enter", "go on to send"),
+                PageHint::Keys("esc", "back to the text"),
+            ],
+            _ => vec![
+                PageHint::Keys("ctrl-s", "what would change"),
+                PageHint::Keys("esc", "leave"),
+            ],
         });
     }
     page.open.as_ref().map(|open| match open.aspect {
-        Aspect::Yaml => list(&[
-            ("d", "describe"),
-            ("X", "tree"),
-            ("ctrl-w", "everything"),
-            ("esc", "back"),
-        ]),
-        _ => list(&[
-            ("y", "yaml"),
-            ("X", "tree"),
-            ("o", "owner"),
-            ("esc", "back"),
-        ]),
+        Aspect::Yaml => vec![
+            PageHint::Command(&["describe"], "describe"),
+            PageHint::Command(&["tree"], "tree"),
+            PageHint::Command(&["wide"], "everything"),
+            PageHint::Command(&["back"], "back"),
+        ],
+        _ => vec![
+            PageHint::Command(&["yaml"], "yaml"),
+            PageHint::Command(&["tree"], "tree"),
+            PageHint::Command(&["owner"], "owner"),
+            PageHint::Command(&["back"], "back"),
+        ],
     })
 }
 

@@ -15,9 +15,9 @@ use crate::tui::effect::Effect;
 use crate::tui::key::Chord;
 use crate::tui::listing::{Concerned, Listing, Source};
 use crate::tui::notice::Notice;
-use crate::tui::page::{Ask, Context, Page};
+use crate::tui::page::{Ask, Context, Page, PageHint};
 use crate::tui::pages::travel::{look, note, travel};
-use crate::tui::screen::{Hint, Widget};
+use crate::tui::screen::Widget;
 use crate::tui::table::{Column, Record, TableState};
 use crate::tui::text::Line;
 use crate::tui::view::{Aspect, Opening, Place, Target, View};
@@ -446,7 +446,7 @@ impl Page for ObjectsPage {
         Ok(())
     }
 
-    fn hints(&self) -> Option<Vec<Hint>> {
+    fn hints(&self) -> Option<Vec<PageHint>> {
         present::hints(self)
     }
 

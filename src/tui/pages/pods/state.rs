@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::k8s::workload::{WORKLOADS, owner_of, pods_of};
+use crate::k8s::workload::{WORKLOADS, chain_of, pods_of};
 use crate::k8s::{Object, Resource, Uid, resources};
 use crate::tui::cache::Logged;
 use crate::tui::columns::Shown;
 use crate::tui::columns::pod::{COLUMNS, PodRow, STATUS};
 use crate::tui::command::{Command, Motion};
 use crate::tui::listing::{Concerned, Listing, Source};
-use crate::tui::page::{Ask, Context, Page};
+use crate::tui::page::{Ask, Context, Page, PageHint};
 use crate::tui::pages::travel::travel;
-use crate::tui::screen::{Hint, Sorted, Widget};
+use crate::tui::screen::{Sorted, Widget};
 use crate::tui::table::{Column, TableState};
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Target, View};
@@ -93,14 +93,8 @@ impl Pods {
                 let node = pod.pod().and_then(|pod| pod.node.as_ref());
                 return node == Some(&target.key.name);
             }
-            let mut current = Some(pod);
-            while let Some(object) = current {
-                if object.uid == target.uid || object.key == target.key {
-                    return true;
-                }
-                current = owner_of(context.cluster, object);
-            }
-            false
+            chain_of(context.cluster, pod)
+                .any(|object| object.uid == target.uid || object.key == target.key)
         };
         self.of.is_empty() || self.of.iter().any(is_of)
     }
@@ -213,18 +207,14 @@ impl Page for PodsPage {
         self.list.set_filter(text, context)
     }
 
-    fn hints(&self) -> Option<Vec<Hint>> {
-        let hint = |keys: &str, does: &str| Hint {
-            keys: keys.to_owned(),
-            does: does.to_owned(),
-        };
+    fn hints(&self) -> Option<Vec<PageHint>> {
         self.inside.is_some().then(|| {
             vec![
-                hint("L", "logs"),
-                hint("enter", "logs of this container"),
-                hint("d", "describe"),
-                hint("y", "yaml"),
-                hint("esc", "back"),
+                PageHint::Command(&["open-logs"], "logs"),
+                PageHint::Command(&["enter"], "logs of this container"),
+                PageHint::Command(&["describe"], "describe"),
+                PageHint::Command(&["yaml"], "yaml"),
+                PageHint::Command(&["back"], "back"),
             ]
         })
     }

@@ -24,10 +24,10 @@ use crate::tui::forecast::replicas::forecast;
 use crate::tui::key::Chord;
 use crate::tui::listing::{Concerned, Listing, Source};
 use crate::tui::notice::Notice;
-use crate::tui::page::{Ask, Context, Page};
+use crate::tui::page::{Ask, Context, Page, PageHint};
 use crate::tui::pages::is_known;
 use crate::tui::pages::travel::{note, travel};
-use crate::tui::screen::{Hint, Widget};
+use crate::tui::screen::Widget;
 use crate::tui::table::Column;
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Target, View};
@@ -375,24 +375,26 @@ impl Page for WorkloadsPage {
         self.list.set_filter(text, context)
     }
 
-    fn hints(&self) -> Option<Vec<Hint>> {
-        let hint = |keys: &str, does: &str| Hint {
-            keys: keys.to_owned(),
-            does: does.to_owned(),
-        };
+    fn hints(&self) -> Option<Vec<PageHint>> {
         if let Some(editor) = &self.editor {
-            let mut hints = vec![hint("0-9", "replicas"), hint("+ -", "one more, one less")];
+            let mut hints = vec![
+                PageHint::Keys("0-9", "replicas"),
+                PageHint::Keys("+ -", "one more, one less"),
+            ];
             if editor.sends {
-                hints.push(hint("enter", "send; asks where it is not harmless"));
+                hints.push(PageHint::Keys(
+                    "enter",
+                    "send; asks where it is not harmless",
+                ));
             }
-            hints.push(hint("esc", "leave"));
+            hints.push(PageHint::Keys("esc", "leave"));
             return Some(hints);
         }
         self.on_replicas.then(|| {
             vec![
-                hint("0-9", "set replicas"),
-                hint("j k", "other rows"),
-                hint("h", "off the replicas: digits are views again"),
+                PageHint::Keys("0-9", "set replicas"),
+                PageHint::Command(&["down", "up"], "other rows"),
+                PageHint::Command(&["left"], "off the replicas: digits are views again"),
             ]
         })
     }
