@@ -6,10 +6,12 @@
 //! create again) or is the scheduler's own gap.
 //!
 //! [`domain_loss`]: where the pods of lost nodes would go. [`replicas`]: what another number of
-//! replicas would do. [`reasons`]: why pods stay pending, in few words.
+//! replicas would do. [`landing`]: on which nodes new pods come to stand. [`reasons`]: why pods stay
+//! pending, in few words.
 
 pub mod domain_loss;
 pub mod drain;
+pub mod landing;
 pub mod reasons;
 pub mod replicas;
 pub mod why_here;

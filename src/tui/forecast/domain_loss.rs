@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use super::landing;
 use super::reasons::{Reason, grouped};
 use crate::k8s::{Name, Object};
 use crate::sched::{PlaceOptions, Snapshot};
 use crate::topology::survey::Row;
 use crate::topology::{Amounts, Survey};
+
+/// Nodes that an answer names: views have room for fewer, and one asks for no more of a large fleet.
+const LANDING_MAX: usize = 8;
 
 /// The scheduler's answer for one domain.
 #[derive(Clone, PartialEq, Debug, Default)]
@@ -76,10 +80,6 @@ pub fn lose(snapshot: &Snapshot, survey: &Survey, nodes: &[Row]) -> DomainLoss {
             .iter()
             .map(|refused| refused.message.as_str()),
     );
-    let mut landing: std::collections::BTreeMap<&Name, usize> = std::collections::BTreeMap::new();
-    for (_, node) in &placement.placed {
-        *landing.entry(node).or_default() += 1;
-    }
     let requests: rustc_hash::FxHashMap<_, Amounts> = wanted
         .iter()
         .filter_map(|pod| Some((&pod.key, Amounts::of(&pod.pod()?.requests, 1))))
@@ -89,14 +89,8 @@ pub fn lose(snapshot: &Snapshot, survey: &Survey, nodes: &[Row]) -> DomainLoss {
             answer.after.requested += *request;
         }
     }
-    answer.landing = landing
-        .into_iter()
-        .map(|(node, count)| (node.clone(), count))
-        .collect();
-    answer
-        .landing
-        .sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
-    answer.landing.truncate(8);
+    answer.landing = landing::of(&placement);
+    answer.landing.truncate(LANDING_MAX);
     answer
 }
 

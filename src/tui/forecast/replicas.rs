@@ -1,12 +1,12 @@
 //! Another number of replicas: what would come of it.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::domain_loss::Load;
+use super::landing;
 use super::reasons::{Reason, grouped, sentence};
 use crate::k8s::quantity::Quantity;
 use crate::k8s::{Cluster, Name, Object, ObjectKey, resources};
@@ -272,17 +272,7 @@ fn grow(
             .iter()
             .map(|refused| refused.message.as_str()),
     );
-    let mut landing: BTreeMap<&Name, usize> = BTreeMap::new();
-    for (_, node) in &placement.placed {
-        *landing.entry(node).or_default() += 1;
-    }
-    answer.landing = landing
-        .into_iter()
-        .map(|(node, count)| (node.clone(), count))
-        .collect();
-    answer
-        .landing
-        .sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(&right.0)));
+    answer.landing = landing::of(&placement);
     let mut after = cluster.clone();
     for (key, node) in &placement.placed {
         let Some(pod) = pods.iter().find(|pod| pod.key == *key) else {
