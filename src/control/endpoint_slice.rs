@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::kind;
 use super::service_pods::{self, Port, Service};
@@ -25,7 +25,6 @@ const ENDPOINTS_PER_SLICE: usize = 100;
 const MANAGED_BY: &str = "endpointslice.kubernetes.io/managed-by";
 const MANAGER: &str = "endpointslice-controller.k8s.io";
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
-const HEADLESS: &str = "service.kubernetes.io/headless";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
@@ -215,12 +214,7 @@ fn endpoint(cluster: &Cluster, service: &Service<'_>, pod: &Object) -> Value {
     let mut endpoint = json!({
         "addresses": [columns.map_or("", |columns| columns.ip.as_str())],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
-        "targetRef": {
-            "kind": "Pod",
-            "name": pod.name(),
-            "namespace": pod.namespace(),
-            "uid": pod.uid.0,
-        },
+        "targetRef": service_pods::reference(pod),
     });
     if let Some(node) = columns.and_then(|columns| columns.node.as_ref()) {
         field::put(&mut endpoint, "nodeName", json!(node));
@@ -234,19 +228,11 @@ fn endpoint(cluster: &Cluster, service: &Service<'_>, pod: &Object) -> Value {
     endpoint
 }
 
-/// The service's own labels and ours. Source: `setEndpointSliceLabels`.
+/// The service's labels and ours. Source: `setEndpointSliceLabels`.
 fn labels(service: &Service<'_>) -> Value {
-    let mut labels: Map<String, Value> = service
-        .object
-        .labels
-        .iter()
-        .map(|(key, value)| (key.to_string(), json!(value)))
-        .collect();
+    let mut labels = service.labels();
     labels.insert(SERVICE_NAME.to_owned(), json!(service.object.name()));
     labels.insert(MANAGED_BY.to_owned(), json!(MANAGER));
-    if service.is_headless() {
-        labels.insert(HEADLESS.to_owned(), json!(""));
-    }
     Value::Object(labels)
 }
 

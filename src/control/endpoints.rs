@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::service_pods::{self, Port, Service};
 use super::{Controller, Outcome, field, pod, trigger, write};
@@ -21,7 +21,6 @@ pub(super) const CONTROLLER: Controller = Controller {
 const ADDRESSES_MAX: usize = 1000;
 const OVER_CAPACITY: &str = "endpoints.kubernetes.io/over-capacity";
 const MANAGED_BY: &str = "endpoints.kubernetes.io/managed-by";
-const HEADLESS: &str = "service.kubernetes.io/headless";
 
 fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
     service_pods::triggers(cluster, change, keys);
@@ -122,16 +121,8 @@ fn create(key: &ObjectKey, mut object: Value) -> Value {
 }
 
 fn labels(service: &Service<'_>) -> Value {
-    let mut labels: Map<String, Value> = service
-        .object
-        .labels
-        .iter()
-        .map(|(key, value)| (key.to_string(), json!(value)))
-        .collect();
+    let mut labels = service.labels();
     labels.insert(MANAGED_BY.to_owned(), json!("endpoint-controller"));
-    if service.is_headless() {
-        labels.insert(HEADLESS.to_owned(), json!(""));
-    }
     Value::Object(labels)
 }
 
@@ -174,12 +165,7 @@ fn address(pod: &Object) -> Value {
     let columns = pod.pod();
     let mut address = json!({
         "ip": columns.map_or("", |columns| columns.ip.as_str()),
-        "targetRef": {
-            "kind": "Pod",
-            "name": pod.name(),
-            "namespace": pod.namespace(),
-            "uid": pod.uid.0,
-        },
+        "targetRef": service_pods::reference(pod),
     });
     if let Some(node) = columns.and_then(|columns| columns.node.as_ref()) {
         field::put(&mut address, "nodeName", json!(node));

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::trigger;
 use crate::k8s::{Change, Cluster, LabelSelector, Name, Object, ObjectKey, resources};
+
+const HEADLESS: &str = "service.kubernetes.io/headless";
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
@@ -67,8 +69,16 @@ pub(super) fn read<'a>(cluster: &'a Cluster, key: &ObjectKey) -> Option<Service<
 }
 
 impl Service<'_> {
-    pub fn is_headless(&self) -> bool {
-        self.spec.cluster_ip == "None"
+    /// Its own labels, and whether it is headless: what is written of its endpoints carries both.
+    pub fn labels(&self) -> Map<String, Value> {
+        let own = self.object.labels.iter();
+        let mut labels: Map<String, Value> = own
+            .map(|(key, value)| (key.to_string(), json!(value)))
+            .collect();
+        if self.spec.cluster_ip == "None" {
+            labels.insert(HEADLESS.to_owned(), json!(""));
+        }
+        labels
     }
 
     /// Pods of the service that have an address and are not finished, by name.
@@ -125,6 +135,16 @@ impl ServicePort {
             &self.protocol
         }
     }
+}
+
+/// The pod behind an endpoint, as its `targetRef`.
+pub(super) fn reference(pod: &Object) -> Value {
+    json!({
+        "kind": "Pod",
+        "name": pod.name(),
+        "namespace": pod.namespace(),
+        "uid": pod.uid.0,
+    })
 }
 
 #[derive(Deserialize)]
