@@ -243,3 +243,6 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
