@@ -19,6 +19,7 @@ use super::pages::ages::next_turn;
 use super::table::{Column, Record, TableState};
 use super::view::{Opening, Scope, Target};
 use crate::k8s::{Object, ObjectKey, Uid};
+use crate::stdx::humanize::counted;
 
 /// What a page lists.
 pub trait Source {
@@ -105,7 +106,8 @@ impl<S: Source> Listing<S> {
         match self.table.take_dropped_marks() {
             0 => Vec::new(),
             count => vec![Ask::Notice(Notice::note(format!(
-                "{count} marks dropped: their rows are hidden or gone"
+                "{} dropped: no longer in the table",
+                counted(count, "mark", "marks")
             )))],
         }
     }
@@ -203,3 +205,6 @@ impl<S: Source> Listing<S> {
         next_turn(context.now, created)
     }
 }
+
+#[cfg(test)]
+mod tests;

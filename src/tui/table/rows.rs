@@ -351,3 +351,6 @@ fn tally(tallies: &mut [usize; STATES], health: Option<Health>, by: isize) {
         *count = count.saturating_add_signed(by);
     }
 }
+
+#[cfg(test)]
+mod tests;
