@@ -187,6 +187,15 @@ fn emphasised(page: &LogsPage, text: &str, role: Role) -> Line {
 }
 
 fn heading(page: &LogsPage, context: &Context) -> Vec<Line> {
+    let mut lines = vec![title(page, context)];
+    lines.extend(legend(page));
+    lines.extend(failures(page));
+    lines.extend(left_out(page));
+    lines
+}
+
+/// Whose logs, from when, by which filters, and how fast lines come.
+fn title(page: &LogsPage, context: &Context) -> Line {
     let model = &page.model;
     let name = match page.of.as_slice() {
         [one] => one.key.name.to_string(),
@@ -232,32 +241,42 @@ fn heading(page: &LogsPage, context: &Context) -> Vec<Line> {
         Role::Text,
     );
     first.push(sparks(&rates), Role::Accent);
-    let mut lines = vec![first];
-    let groups = model.sources.groups();
-    if groups.len() > 1 {
-        let mut second = Line::default();
-        for group in groups {
-            let (mark, role) = if group.hidden {
-                ("hidden ", Role::Dim)
-            } else {
-                ("", Role::Text)
-            };
-            let kind = match group.role {
-                ContainerRole::Sidecar => " ↳sidecar",
-                ContainerRole::Init => " init",
-                ContainerRole::App => "",
-            };
-            second.push(format!(" [{}]", group.letter), Role::Key);
-            second.push(format!(" {mark}{}", group.container), role);
-            second.push(format!("{kind} "), Role::Dim);
-        }
-        second.push(
-            "  t and a letter shows or hides one in every pod",
-            Role::Dim,
-        );
-        lines.push(second);
+    first
+}
+
+/// Which letter means which container, where there are several.
+fn legend(page: &LogsPage) -> Option<Line> {
+    let groups = page.model.sources.groups();
+    if groups.len() < 2 {
+        return None;
     }
-    let failed: Vec<String> = model
+    let mut line = Line::default();
+    for group in groups {
+        let (mark, role) = if group.hidden {
+            ("hidden ", Role::Dim)
+        } else {
+            ("", Role::Text)
+        };
+        let kind = match group.role {
+            ContainerRole::Sidecar => " ↳sidecar",
+            ContainerRole::Init => " init",
+            ContainerRole::App => "",
+        };
+        line.push(format!(" [{}]", group.letter), Role::Key);
+        line.push(format!(" {mark}{}", group.container), role);
+        line.push(format!("{kind} "), Role::Dim);
+    }
+    line.push(
+        "  t and a letter shows or hides one in every pod",
+        Role::Dim,
+    );
+    Some(line)
+}
+
+/// How many streams brought no log, and why one of them did not.
+fn failures(page: &LogsPage) -> Option<Line> {
+    let failed: Vec<String> = page
+        .model
         .sources
         .iter()
         .filter_map(|source| match &source.state {
@@ -267,26 +286,23 @@ fn heading(page: &LogsPage, context: &Context) -> Vec<Line> {
             _ => None,
         })
         .collect();
-    if let Some(example) = failed.first() {
-        lines.push(Line::of(
-            format!(
-                " {} without a log: {example}",
-                counted(failed.len(), "stream", "streams")
-            ),
-            Role::Warning,
-        ));
-    }
-    if page.left_out > 0 {
-        lines.push(Line::of(
-            format!(
-                " {} more are not followed: {} at once at most; choose fewer pods",
-                counted(page.left_out, "container", "containers"),
-                super::state::STREAMS_MAX
-            ),
-            Role::Warning,
-        ));
-    }
-    lines
+    let example = failed.first()?;
+    let count = counted(failed.len(), "stream", "streams");
+    Some(Line::of(
+        format!(" {count} without a log: {example}"),
+        Role::Warning,
+    ))
+}
+
+fn left_out(page: &LogsPage) -> Option<Line> {
+    (page.left_out > 0).then(|| {
+        let text = format!(
+            " {} more are not followed: {} at once at most; choose fewer pods",
+            counted(page.left_out, "container", "containers"),
+            super::state::STREAMS_MAX
+        );
+        Line::of(text, Role::Warning)
+    })
 }
 
 fn sparks(rates: &[u32]) -> String {
