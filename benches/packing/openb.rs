@@ -3,7 +3,8 @@
 //!
 //! Ten seeds: machines and pods in random order, pods added or removed until they ask for 130 % of
 //! the GPUs; each is placed or dropped and never leaves. GPU allocation, when 100 % and 130 % have
-//! arrived, stands beside the mean and spread that the authors of FGD published.
+//! arrived, stands beside the mean and spread that the authors of FGD published. Last, the same pods go
+//! through the scheduler with its plugin [`gpu_share`].
 
 use std::path::Path;
 
@@ -13,6 +14,8 @@ use serde_json::json;
 
 use self::trace::{Machine, Pod, nodes, pods, rows};
 
+#[path = "gpu_share.rs"]
+mod gpu_share;
 #[path = "openb_trace.rs"]
 mod trace;
 
@@ -54,6 +57,9 @@ pub fn run(folder: &Path, arguments: &[String]) {
             {
                 measure(folder, name, policy, &fleet, &asks);
             }
+        }
+        if arguments.get(1).is_none_or(|wanted| wanted == "GpuShare") {
+            gpu_share::measure(name, &machines, &pods);
         }
     }
 }
@@ -129,12 +135,12 @@ fn replay(policy: Policy, fleet: &[Node], asks: &[Ask], seed: u64) -> Run {
     let mut nodes = fleet.to_vec();
     shuffle(&mut nodes, &mut random);
     let total: i64 = nodes.iter().map(Node::gpu_free).sum();
-    let arrivals = arrivals(asks, total, &mut random);
+    let arrivals = arrivals_by(asks, total, Ask::gpu_total, &mut random);
     let mut fleet = Fleet::new(policy, Mix::typical(asks), nodes);
     let mut arrived = 0;
     let mut placed = 0;
     let mut sums = [(0.0, 0.0); 2];
-    for ask in &arrivals {
+    for ask in arrivals {
         arrived += ask.gpu_total();
         if fleet.place(ask, &mut random).is_some() {
             placed += ask.gpu_total();
@@ -156,22 +162,27 @@ fn replay(policy: Policy, fleet: &[Node], asks: &[Ask], seed: u64) -> Run {
 }
 
 /// The pods in random order, copies added or pods left out until 130 % are asked for.
-fn arrivals(asks: &[Ask], total: i64, random: &mut Stream) -> Vec<Ask> {
-    let mut list = asks.to_vec();
+fn arrivals_by<'a, T>(
+    pods: &'a [T],
+    total: i64,
+    gpu: impl Fn(&T) -> i64,
+    random: &mut Stream,
+) -> Vec<&'a T> {
+    let mut list: Vec<&T> = pods.iter().collect();
     shuffle(&mut list, random);
     let limit = total * 13 / 10;
-    let mut demand: i64 = list.iter().map(Ask::gpu_total).sum();
+    let mut demand: i64 = list.iter().map(|pod| gpu(pod)).sum();
     while demand > limit {
         let last = list.len() as u64;
         let place = usize::try_from(random.below(last)).unwrap_or(0);
-        demand -= list.remove(place).gpu_total();
+        demand -= gpu(list.remove(place));
     }
-    while let Some(copy) = random.pick(asks) {
-        demand += copy.gpu_total();
+    while let Some(copy) = random.pick(pods) {
+        demand += gpu(copy);
         if demand > limit {
             break;
         }
-        list.push(copy.clone());
+        list.push(copy);
     }
     list
 }
