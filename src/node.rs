@@ -14,3 +14,4 @@ pub mod kubelet;
 pub mod logs;
 pub mod network;
 pub mod pod;
+pub mod usage;

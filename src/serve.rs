@@ -20,6 +20,7 @@ mod host;
 mod http;
 mod identity;
 mod listener;
+mod metrics;
 mod pages;
 mod streams;
 mod watch;

@@ -125,6 +125,24 @@ impl Registry {
         self
     }
 
+    /// With the types of `metrics.k8s.io`, for discovery where something is measured. They are not
+    /// stored; whoever measures answers for them.
+    #[must_use]
+    pub fn with_metrics(&self) -> Self {
+        let mut types = Types::clone(&self.custom);
+        for (plural, kind, namespaced) in [
+            ("nodes", "NodeMetrics", false),
+            ("pods", "PodMetrics", true),
+        ] {
+            let resource_type = measured_type(plural, kind, namespaced);
+            types.insert(key_of(&resource_type), Arc::new(resource_type));
+        }
+        Self {
+            custom: Arc::new(types),
+            ..self.clone()
+        }
+    }
+
     /// What service account tokens are signed and recognised with; without one there are none.
     pub fn set_token_key(&mut self, key: Arc<TokenKey>) {
         self.token_key = Some(key);
@@ -341,6 +359,28 @@ fn builtin_type(
             .and_then(facts::definition)
             .map_or(TypeSchema::Free, TypeSchema::Builtin),
         columns: print_columns(columns),
+        origin: Origin::Builtin,
+    }
+}
+
+fn measured_type(plural: &str, kind: &str, namespaced: bool) -> ResourceType {
+    const GROUP: &str = "metrics.k8s.io";
+    ResourceType {
+        group: GROUP.into(),
+        version: "v1beta1".into(),
+        plural: plural.into(),
+        singular: Name::default(),
+        kind: kind.into(),
+        list_kind: format!("{kind}List").into(),
+        namespaced,
+        short_names: Vec::new(),
+        categories: Vec::new(),
+        verbs: ["get", "list"].map(Name::new_static).to_vec(),
+        subresources: Vec::new(),
+        storage: Resource::new(GROUP, plural),
+        storage_version: "v1beta1".into(),
+        schema: TypeSchema::Free,
+        columns: Vec::new(),
         origin: Origin::Builtin,
     }
 }

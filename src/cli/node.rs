@@ -77,11 +77,18 @@ impl LocalNode {
             cluster_dns: None,
         };
         let face = Arc::new(Face::new(&options.run));
-        host.nodes().register(options.name.as_str().into(), face);
+        let known = Arc::clone(&face);
+        host.nodes().register(options.name.as_str().into(), known);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let task = tokio::spawn(async move {
-            let run = kubelet::run(options);
+            let run = async {
+                tokio::select! {
+                    biased;
+                    result = kubelet::run(options) => result,
+                    () = face.meter().run() => Ok(()),
+                }
+            };
             if let Some(Err(error)) = stopped.run_until_cancelled(run).await {
                 tracing::error!("the local node is not there: {error}");
             }

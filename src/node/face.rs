@@ -1,26 +1,37 @@
-//! What the API server may ask this node for: logs, commands in containers, ways to their ports.
+//! What the API server may ask this node for: logs, commands in containers, ways to their ports, what they use.
 
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use tokio::net::TcpStream;
 
 use super::container::{Folder, exec, logs_folder};
-use super::logs;
+use super::usage::Meter;
+use super::{logs, network};
 use crate::k8s::Object;
-use crate::serve::nodes::{Command, Conversation, Kubelet, LogQuery};
+use crate::serve::nodes::{Command, Conversation, Kubelet, LogQuery, Usage};
 
 /// Answers from what the node keeps in its folder: the kubelet itself is not asked.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Face {
     run: PathBuf,
+    meter: Meter,
 }
 
 impl Face {
     pub fn new(run: &Path) -> Self {
         Self {
             run: run.to_path_buf(),
+            meter: Meter::default(),
         }
+    }
+
+    pub fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     fn pod_folder(&self, pod: &Object) -> PathBuf {
@@ -53,5 +64,25 @@ impl Kubelet for Face {
             Ok(conversation) => Ok(Box::new(conversation)),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn usage(&self) -> Option<Usage> {
+        self.meter.usage()
+    }
+
+    fn connect(&self, pod: &Object, port: u16) -> BoxFuture<'static, io::Result<TcpStream>> {
+        let is_host = pod.pod().is_some_and(|columns| columns.host_network);
+        let namespace = self.run.join("netns").join(pod.uid.0.as_str());
+        let namespace = (!is_host).then_some(namespace);
+        Box::pin(async move {
+            let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            match network::connect(namespace.clone(), to).await {
+                Err(_nobody_listens) => {
+                    let to = SocketAddr::from((Ipv6Addr::LOCALHOST, port));
+                    network::connect(namespace, to).await
+                }
+                connected => connected,
+            }
+        })
     }
 }

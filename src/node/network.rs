@@ -184,20 +184,7 @@ impl Network {
 
     /// Connects to a pod as a neighbour on the node would.
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
-        let node = self.node();
-        let stream = tokio::task::spawn_blocking(move || {
-            let thread = std::thread::spawn(move || {
-                enter(&node)?;
-                std::net::TcpStream::connect_timeout(&to, CONNECT_PATIENCE)
-            });
-            thread
-                .join()
-                .unwrap_or_else(|_panic| Err(io::Error::other("the connecting thread died")))
-        })
-        .await
-        .map_err(io::Error::other)??;
-        stream.set_nonblocking(true)?;
-        TcpStream::from_std(stream)
+        connect(Some(self.node()), to).await
     }
 
     /// Runs netlink requests in a namespace, on a thread that ends with them.
@@ -230,6 +217,26 @@ impl Network {
             })
         })
     }
+}
+
+/// Connects from inside a namespace; none: the machine's own.
+pub async fn connect(namespace: Option<PathBuf>, to: SocketAddr) -> io::Result<TcpStream> {
+    let Some(namespace) = namespace else {
+        return TcpStream::connect(to).await;
+    };
+    let stream = tokio::task::spawn_blocking(move || {
+        let thread = std::thread::spawn(move || {
+            enter(&namespace)?;
+            std::net::TcpStream::connect_timeout(&to, CONNECT_PATIENCE)
+        });
+        thread
+            .join()
+            .unwrap_or_else(|_panic| Err(io::Error::other("the connecting thread died")))
+    })
+    .await
+    .map_err(io::Error::other)??;
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
 }
 
 fn enter(namespace: &Path) -> io::Result<()> {

@@ -3,6 +3,8 @@
 //! Reads run on the published snapshot in the connection's own task; writes go to the driver;
 //! watches follow the snapshots, streams to containers go to their nodes. Nothing here knows what a resource means.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Extension, State};
@@ -17,7 +19,7 @@ use crate::apiserver::{self, Request, Response, Status, User};
 use crate::stdx::clock;
 
 use super::driver::{Driver, Stopped};
-use super::{compression, follow, identity, streams, watch};
+use super::{compression, follow, identity, metrics, streams, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -94,6 +96,9 @@ async fn respond(
     if let Some(answer) = driver.nodes().answer(&published.snapshot.cluster, &request) {
         return answer.map(Answer::Stream);
     }
+    if let Some(answer) = metrics::answer(driver.nodes(), &published, &request) {
+        return answer.map(Answer::Whole);
+    }
     if follow::is_asked(&request) {
         return Ok(follow::start(driver, &request).map_or_else(Answer::Whole, Answer::Stream));
     }
@@ -102,7 +107,14 @@ async fn respond(
         let source = apiserver::continued_at(&request)
             .and_then(|revision| pages.at(revision))
             .unwrap_or(published);
-        let response = apiserver::read(&source.registry, &source.snapshot, &request, clock::now());
+        let measures =
+            matches!(request.target, Target::Path(_)) && !driver.nodes().usages().is_empty();
+        let registry = if measures {
+            Arc::new(source.registry.with_metrics())
+        } else {
+            Arc::clone(&source.registry)
+        };
+        let response = apiserver::read(&registry, &source.snapshot, &request, clock::now());
         if response.continued {
             pages.keep(&source);
         }

@@ -4,13 +4,16 @@
 //! has a real one, and processes that can be spoken to; its node is asked instead.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use jiff::{SignedDuration, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::apiserver::{Request, Status, Target, Verb};
 use crate::k8s::{Cluster, Name, Object, ObjectKey, resources};
@@ -54,6 +57,24 @@ pub struct Command {
     pub terminal: bool,
 }
 
+/// What something uses: CPU as nanoseconds a second, memory as its working set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    pub cpu_nanos: u64,
+    pub memory_bytes: u64,
+}
+
+/// What a node and the containers of its pods use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage {
+    pub at: Timestamp,
+    /// Over which time the CPU was measured.
+    pub window: SignedDuration,
+    pub node: Option<Used>,
+    /// By the pod's uid and the container's name.
+    pub pods: BTreeMap<String, BTreeMap<String, Used>>,
+}
+
 /// Both directions of a stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
@@ -70,6 +91,12 @@ pub trait Kubelet: Send + Sync {
 
     /// Runs a command in a running container.
     fn exec(&self, pod: &Object, command: &Command) -> Result<Conversation, String>;
+
+    /// What was measured last, if anything.
+    fn usage(&self) -> Option<Usage>;
+
+    /// Connects to a port of the pod's own loopback.
+    fn connect(&self, pod: &Object, port: u16) -> BoxFuture<'static, io::Result<TcpStream>>;
 }
 
 /// The kubelets of this process, by their nodes' names. Clones share them.
@@ -80,6 +107,15 @@ impl Nodes {
     pub fn register(&self, node: Name, kubelet: Arc<dyn Kubelet>) {
         let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
         nodes.insert(node, kubelet);
+    }
+
+    /// What the nodes measured last, by their names.
+    pub(super) fn usages(&self) -> Vec<(String, Usage)> {
+        let nodes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        nodes
+            .iter()
+            .filter_map(|(name, kubelet)| Some((name.to_string(), kubelet.usage()?)))
+            .collect()
     }
 
     pub(super) fn find(&self, node: &Name) -> Option<Arc<dyn Kubelet>> {

@@ -8,6 +8,10 @@
 //! Source: `pkg/registry/core/pod/strategy.go`, `staging/src/k8s.io/kubelet/pkg/cri/streaming`.
 
 mod channels;
+mod forward;
+mod multiplexed;
+mod raw;
+mod spdy;
 
 use std::sync::Arc;
 
@@ -17,6 +21,7 @@ use axum::response::Response as HttpResponse;
 use http::{header, request};
 
 use crate::apiserver::{self, Request, ResourceTarget, Status, Target, Verb};
+use crate::k8s::columns::PodPhase;
 use crate::k8s::{Cluster, Object, ObjectKey, resources};
 use crate::plane::Published;
 
@@ -55,6 +60,13 @@ pub async fn start(
     let kubelet = kubelet(driver, cluster, pod, &target.subresource)?;
     match target.subresource.as_str() {
         "exec" => exec(driver, &*kubelet, pod, request, parts).await,
+        "portforward" => {
+            let pod = forward::Pod {
+                kubelet,
+                object: Arc::clone(pod),
+            };
+            port_forward(driver, pod, request, parts).await
+        }
         other => Err(Status::new(
             501,
             "NotImplemented",
@@ -63,9 +75,9 @@ pub async fn start(
     }
 }
 
-fn find<'a>(cluster: &'a Cluster, target: &ResourceTarget) -> Result<&'a Object, Status> {
+fn find<'a>(cluster: &'a Cluster, target: &ResourceTarget) -> Result<&'a Arc<Object>, Status> {
     let key = ObjectKey::new(resources::PODS, &target.namespace, &target.name);
-    let found = cluster.get(&key).map(|pod| &**pod);
+    let found = cluster.get(&key);
     found.ok_or_else(|| Status::not_found(&resources::PODS, &target.name))
 }
 
@@ -167,11 +179,21 @@ async fn exec(
     if command.arguments.is_empty() {
         return Err(Status::bad_request("you must specify at least 1 command"));
     }
+    let start = || {
+        let started = kubelet.exec(pod, &command);
+        started.map_err(|why| not_upgraded(&why))
+    };
+    let stopped = driver.stopped().clone();
+    if let Some(raw) = raw::upgrade(parts) {
+        let conversation = start()?;
+        return raw.answer(multiplexed::PROTOCOL, move |connection| async move {
+            let talk = multiplexed::talk(connection, conversation, wanted);
+            let _server_stops = stopped.run_until_cancelled(talk).await;
+        });
+    }
     let upgrade = upgrade(parts).await?;
-    let conversation = kubelet
-        .exec(pod, &command)
-        .map_err(|why| not_upgraded(&why))?;
-    channels::serve(upgrade, conversation, wanted, driver.stopped().clone())
+    let conversation = start()?;
+    channels::serve(upgrade, conversation, wanted, stopped)
 }
 
 fn not_upgraded(why: &str) -> Status {
@@ -184,4 +206,68 @@ async fn upgrade(parts: &mut request::Parts) -> Result<WebSocketUpgrade, Status>
     }
     let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await;
     upgrade.map_err(|refused| Status::bad_request(refused.body_text()))
+}
+
+async fn port_forward(
+    driver: &Driver,
+    pod: forward::Pod,
+    request: &Request,
+    parts: &mut request::Parts,
+) -> Result<HttpResponse, Status> {
+    const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+    const CHANNELS: &str = "v4.channel.k8s.io";
+    let columns = pod.object.pod();
+    if columns.is_none_or(|columns| columns.phase != PodPhase::Running) {
+        let why = format!(
+            "unable to forward port because pod is not running. Current status={:?}",
+            columns.map(|it| it.phase).unwrap_or_default()
+        );
+        return Err(Status::bad_request(why));
+    }
+    let stopped = driver.stopped().clone();
+    if let Some(connection) = raw::upgrade(parts) {
+        return connection.answer("portforward.k8s.io", move |connection| async move {
+            stopped
+                .run_until_cancelled(forward::multiplex(connection, pod))
+                .await;
+        });
+    }
+    let upgrade = upgrade(parts).await?.protocols([TUNNEL, CHANNELS]);
+    let protocol = upgrade.selected_protocol().and_then(|it| it.to_str().ok());
+    match protocol {
+        Some(TUNNEL) => Ok(upgrade.on_upgrade(move |socket| async move {
+            stopped
+                .run_until_cancelled(forward::tunnel(socket, pod))
+                .await;
+        })),
+        Some(_) => {
+            let ports = ports(request)?;
+            Ok(upgrade.on_upgrade(move |socket| async move {
+                stopped
+                    .run_until_cancelled(forward::channels(socket, pod, ports))
+                    .await;
+            }))
+        }
+        None => Err(Status::bad_request(format!(
+            "unable to upgrade: this server speaks {TUNNEL}, {CHANNELS}"
+        ))),
+    }
+}
+
+/// `ports=80&ports=8080`, or with commas between them.
+fn ports(request: &Request) -> Result<Vec<u16>, Status> {
+    let options = request.options.other.iter();
+    let texts = options
+        .filter(|(name, _)| name == "ports")
+        .flat_map(|(_, value)| value.split(','));
+    let ports: Result<Vec<u16>, Status> = texts
+        .map(|text| match text.parse() {
+            Ok(port @ 1..) => Ok(port),
+            _ => Err(Status::bad_request(format!("invalid port: {text}"))),
+        })
+        .collect();
+    match ports?.as_slice() {
+        [] => Err(Status::bad_request("at least one port must be specified")),
+        ports => Ok(ports.to_vec()),
+    }
 }

@@ -1,5 +1,5 @@
 //! kubectl 1.32 into a container of the local node: commands with their exit codes, standard input,
-//! terminals, and what is refused.
+//! terminals, files copied, ports forwarded, use measured, and what is refused.
 
 #![expect(
     clippy::disallowed_methods,
@@ -7,9 +7,9 @@
 )]
 
 use std::fs;
-use std::io::{Read, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -38,7 +38,11 @@ fn pod() -> Value {
                 "env": [{"name": "COLOUR", "value": "blue"}],
                 "workingDir": "/bin",
                 "securityContext": {"runAsUser": 1234, "runAsGroup": 5678},
+                "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }, {
+                "name": "files", "image": IMAGE, "command": ["httpd", "-f", "-p", "8080", "-h", "/bin"],
             }],
+            "volumes": [{"name": "data", "emptyDir": {}}],
         },
     })
 }
@@ -95,7 +99,7 @@ impl Stage {
 
     /// In the container's shell.
     fn shell(&self, script: &str) -> (Option<i32>, String, String) {
-        self.run(&["exec", "web", "--", "sh", "-c", script])
+        self.run(&["exec", "web", "-c", "app", "--", "sh", "-c", script])
     }
 
     fn close(mut self) {
@@ -143,6 +147,10 @@ fn commands_run_in_containers() {
     terminal(&stage);
     hung_up(&stage);
     refused(&stage);
+    older_clients(&stage);
+    copied(&stage);
+    forwarded(&stage);
+    used(&stage);
     stage.close();
 }
 
@@ -281,5 +289,164 @@ fn refused(stage: &Stage) {
     assert_eq!(
         err.trim(),
         "Error from server (NotFound): pods \"absent\" not found"
+    );
+}
+
+/// SPDY, which kubectl spoke before 1.31.
+fn older_clients(stage: &Stage) {
+    let run = |arguments: &[&str], input: &[u8]| {
+        let mut child = stage
+            .command(arguments)
+            .env("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let input = input.to_vec();
+        let writer = std::thread::spawn(move || stdin.write_all(&input));
+        let output = child.wait_with_output().unwrap();
+        let _command_need_not_read = writer.join().unwrap();
+        output
+    };
+    let text = b"some lines\n".repeat(50_000);
+    let output = run(&["exec", "-i", "web", "-c", "app", "--", "cat"], &text);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout == text, "{error}");
+    let script = "echo err >&2; exit 5";
+    let output = run(&["exec", "web", "-c", "app", "--", "sh", "-c", script], b"");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(5), "{error}");
+    assert!(error.starts_with("err\n"), "{error}");
+}
+
+fn copied(stage: &Stage) {
+    let from = stage.folder.path().join("from");
+    fs::create_dir_all(from.join("deep")).unwrap();
+    fs::write(from.join("small"), "hello\n").unwrap();
+    let big: Vec<u8> = (0..3_000_000u32).flat_map(u32::to_le_bytes).collect();
+    fs::write(from.join("deep/big"), &big).unwrap();
+    let there = from.to_str().unwrap();
+    let (code, _, err) = stage.run(&["cp", "-c", "app", there, "web:/data/in"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(stage.shell("cat /data/in/small").1, "hello\n");
+    let back = stage.folder.path().join("back");
+    let (code, _, err) = stage.run(&["cp", "-c", "app", "web:/data/in", back.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    assert_eq!(fs::read(back.join("small")).unwrap(), b"hello\n");
+    assert!(fs::read(back.join("deep/big")).unwrap() == big);
+}
+
+fn forwarded(stage: &Stage) {
+    let served = fs::read(crate::containers::shell().unwrap()).unwrap();
+    for websockets in ["true", "false"] {
+        let (mut child, port) = forward(stage, "8080", websockets);
+        let fetches: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(move || fetch(port)))
+            .collect();
+        for fetched in fetches {
+            assert!(
+                fetched.join().unwrap() == served,
+                "web sockets: {websockets}"
+            );
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // Nobody listens there: kubectl says so and gives up.
+    let (child, port) = forward(stage, "9", "true");
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    assert_eq!(socket.read_to_end(&mut Vec::new()).unwrap_or(0), 0);
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("failed to connect to localhost:9 inside"),
+        "{error}"
+    );
+
+    let kubeconfig = stage.folder.path().join("kubeconfig");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let fetched = runtime.block_on(fetch_on_channels(&kubeconfig));
+    assert!(fetched == served, "{} bytes", fetched.len());
+}
+
+/// `kubectl port-forward` and the port that it chose.
+fn forward(stage: &Stage, port: &str, websockets: &str) -> (Child, u16) {
+    let mut child = stage
+        .command(&["port-forward", "pod/web", &format!(":{port}")])
+        .env("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let port = line
+        .strip_prefix("Forwarding from 127.0.0.1:")
+        .and_then(|rest| rest.split_once(' '))
+        .and_then(|(port, _)| port.parse().ok());
+    (child, port.unwrap_or_else(|| panic!("{line:?}")))
+}
+
+const REQUEST: &[u8] = b"GET /sh HTTP/1.0\r\n\r\n";
+
+fn body(answer: &[u8]) -> Vec<u8> {
+    let head = answer
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap();
+    answer[head + 4..].to_vec()
+}
+
+fn fetch(port: u16) -> Vec<u8> {
+    let mut socket = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.write_all(REQUEST).unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    body(&answer)
+}
+
+/// Over `v4.channel.k8s.io`, as the clients of other languages do it.
+async fn fetch_on_channels(kubeconfig: &Path) -> Vec<u8> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let kubeconfig = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let options = kube::config::KubeConfigOptions::default();
+    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let client = kube::Client::try_from(config.unwrap()).unwrap();
+    let pods: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::default_namespaced(client);
+    let mut forwarder = pods.portforward("web", &[8080]).await.unwrap();
+    let mut stream = forwarder.take_stream(8080).unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    body(&answer)
+}
+
+fn used(stage: &Stage) {
+    let measured = || {
+        let (code, out, _) = stage.run(&["top", "pod", "web", "--containers", "--no-headers"]);
+        (code == Some(0)).then_some(out)
+    };
+    until(|| measured().is_some());
+    let rows = measured().unwrap();
+    let names: Vec<&str> = rows
+        .lines()
+        .filter_map(|row| row.split_whitespace().nth(1))
+        .collect();
+    assert_eq!(names, ["app", "files"], "{rows}");
+    let (_, out, err) = stage.run(&["top", "node", "--no-headers"]);
+    assert!(out.contains('%') && out.contains("Mi"), "{out}{err}");
+    let (_, out, _) = stage.run(&[
+        "get",
+        "--raw",
+        "/apis/metrics.k8s.io/v1beta1/pods?labelSelector=a=b",
+    ]);
+    let list: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&list["kind"], &list["items"]),
+        (&json!("PodMetricsList"), &json!([]))
     );
 }

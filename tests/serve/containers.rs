@@ -21,7 +21,7 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 pub const IMAGE: &str = "localhost/shell:1";
 
 /// A shell that needs no libraries: Debian's `busybox-static`.
-fn shell() -> Option<PathBuf> {
+pub fn shell() -> Option<PathBuf> {
     ["/bin/busybox", "/usr/bin/busybox"]
         .into_iter()
         .map(PathBuf::from)
