@@ -66,6 +66,13 @@ pub(super) fn mutate(
     Ok(())
 }
 
+/// Mutating admission of a changed object.
+pub(super) fn mutate_update(resource_type: &ResourceType, old: &Value, object: &mut Value) {
+    if resource_type.storage == resources::PODS {
+        pod::mutate_update(old, object);
+    }
+}
+
 /// Validating admission of a new object.
 pub(super) fn validate(
     writing: &mut Writing,

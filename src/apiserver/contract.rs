@@ -582,6 +582,31 @@ fn pods_are_deleted_gracefully_where_a_node_has_them() {
 }
 
 #[test]
+fn an_update_of_a_pod_keeps_what_admission_added_to_it() {
+    let mut server = Server::new();
+    let created = server.ok(&format!("POST {PODS}"), &pod("web"));
+    let own = json!([{"key": "gpu", "operator": "Exists"}]);
+    let patch = json!({"spec": {"tolerations": own}});
+    let patched = server.ok(&format!("PATCH {PODS}/web"), &patch);
+    let tolerations = patched["spec"]["tolerations"].as_array().unwrap();
+    assert_eq!((tolerations.len(), &tolerations[0]), (3, &own[0]));
+    let mut longer = patched.clone();
+    longer["spec"]["tolerations"][2]["tolerationSeconds"] = json!(900);
+    server.ok(&format!("PUT {PODS}/web"), &longer);
+    let mut without = created;
+    without["metadata"]["resourceVersion"] = Value::Null;
+    without["spec"]["priority"] = Value::Null;
+    server.refused(
+        &format!("PUT {PODS}/web"),
+        &without,
+        422,
+        "Invalid",
+        "Pod \"web\" is invalid: spec.tolerations: Forbidden: existing toleration can not be \
+         modified except its tolerationSeconds",
+    );
+}
+
+#[test]
 fn finalizers_hold_an_object_until_they_are_gone() {
     let mut server = Server::new();
     let mut object = config_map("settings");

@@ -84,7 +84,8 @@ pub fn apply(
     if managers.is_empty() && live.pointer("/metadata/uid").is_some() {
         managers.push(before_first_apply(live, schema, author));
     }
-    let applied = without_identity(FieldSet::of(config, schema));
+    let configured = FieldSet::of(config, schema);
+    let applied = without_identity(configured.clone());
     let mut object = merge::merge(live, config, schema);
 
     let own = |manager: &Manager| {
@@ -97,11 +98,12 @@ pub fn apply(
         .find(|manager| own(manager))
         .map(|manager| manager.fields.clone());
     if let Some(before) = before {
-        let mut abandoned = before.minus(&applied);
+        // The names and the type in the configuration are nobody's, and stay.
+        let mut kept = configured;
         for other in managers.iter().filter(|manager| !own(manager)) {
-            abandoned = abandoned.minus(&other.fields);
+            kept = kept.plus(&other.fields);
         }
-        merge::remove(&mut object, &abandoned, schema);
+        merge::prune(&mut object, &before, &kept, schema);
     }
 
     let changed = merge::changed(live, &object, schema);

@@ -9,7 +9,7 @@ use super::registry::ResourceType;
 use super::request::ResourceTarget;
 use super::status::Status;
 use super::write::{Writing, is_status};
-use super::{Cause, apply, delete, strategy, tree, validation};
+use super::{Cause, admission, apply, delete, strategy, tree, validation};
 use crate::k8s::{Object, Revision};
 use crate::store::{Expect, Write};
 
@@ -43,6 +43,9 @@ pub(super) fn store(
         tree::carry(&old, &mut object, "status");
     }
     strategy::prepare_update(writing, resource_type, &old, &mut object, is_status(target))?;
+    if target.subresource.is_empty() {
+        admission::mutate_update(resource_type, &old, &mut object);
+    }
     let causes = if is_status(target) {
         validation::of_status(resource_type, &object)
     } else {

@@ -108,12 +108,17 @@ pub async fn send(
     } else {
         ""
     };
-    apply(client, documents, options, |report| match report.outcome {
-        Ok(verdict) => say(format!("{} {}{suffix}\n", report.name, verdict.word())),
-        Err(notice) => {
-            failures += 1;
-            let Report { origin, name, .. } = report;
-            telemetry::report(&anyhow::anyhow!("{origin}: {name}: {notice}"));
+    apply(client, documents, options, |report| {
+        let Report { origin, name, .. } = &report;
+        for warning in &report.warnings {
+            telemetry::report(&anyhow::anyhow!("{origin}: {name}: warning: {warning}"));
+        }
+        match &report.outcome {
+            Ok(verdict) => say(format!("{name} {}{suffix}\n", verdict.word())),
+            Err(notice) => {
+                failures += 1;
+                telemetry::report(&anyhow::anyhow!("{origin}: {name}: {notice}"));
+            }
         }
     })
     .await;

@@ -11,6 +11,7 @@ mod removal;
 
 use http::{Method, Request};
 use kube::Client;
+use kube::client::Body;
 use serde_json::{Value, json};
 
 use crate::config::manifest::Document;
@@ -48,6 +49,8 @@ pub struct Report {
     /// `deployment.apps/cart`.
     pub name: String,
     pub outcome: Result<Verdict, Notice>,
+    /// What the server did not take over as it stands: fields of a wrong name, for instance.
+    pub warnings: Vec<String>,
 }
 
 impl Verdict {
@@ -72,11 +75,13 @@ pub async fn apply(
     let mut catalogue = Catalogue::of(client.clone(), &documents);
     for document in documents {
         let name = display_name(&document.object);
-        let mut outcome = apply_one(client, &mut catalogue, &document.object, options).await;
+        let mut warnings = Vec::new();
+        let object = &document.object;
+        let mut outcome = apply_one(client, &mut catalogue, object, options, &mut warnings).await;
         // Kubernetes says that a quantity is wrong, and not which.
         if let Err(notice) = &mut outcome
             && notice.message.contains("quantit")
-            && let Some((path, text)) = wrong_quantity(&document.object, "")
+            && let Some((path, text)) = wrong_quantity(object, "")
         {
             notice.message = format!(
                 "{} ({path}: `{text}`; a quantity is a number with at most one of n u m k M G T P E Ki Mi Gi Ti Pi Ei)",
@@ -87,6 +92,7 @@ pub async fn apply(
             origin: format!("{}:{}", document.file, document.line),
             name,
             outcome,
+            warnings,
         });
     }
 }
@@ -158,6 +164,7 @@ async fn apply_one(
     catalogue: &mut Catalogue,
     object: &Value,
     options: &ApplyOptions,
+    warnings: &mut Vec<String>,
 ) -> Result<Verdict, Notice> {
     let name = text(object, "/metadata/name");
     if name.is_empty() {
@@ -178,7 +185,8 @@ async fn apply_one(
             "application/json",
             &wanted,
         )?;
-        client.request::<Value>(post).await?;
+        let answer = write(client, post).await?;
+        warnings.extend(answer.warnings);
         return Ok(Verdict::Created);
     };
     let uri = format!("{url}?{query}");
@@ -191,8 +199,10 @@ async fn apply_one(
         merge = Merge::Json;
         answer = patch(client, &uri, &wanted, &live, merge).await;
     }
+    let answer = answer?;
+    warnings.extend(answer.warnings);
     let version = |object: &Value| text(object, "/metadata/resourceVersion").to_owned();
-    Ok(if version(&answer?) == version(&live) {
+    Ok(if version(&answer.object) == version(&live) {
         Verdict::Unchanged
     } else {
         Verdict::Configured
@@ -205,7 +215,7 @@ async fn patch(
     wanted: &Value,
     live: &Value,
     merge: Merge,
-) -> Result<Value, Notice> {
+) -> Result<Answer, Notice> {
     let last = live
         .pointer("/metadata/annotations")
         .and_then(|annotations| annotations.get(LAST_APPLIED))
@@ -214,7 +224,47 @@ async fn patch(
         .unwrap_or(Value::Null);
     let body = merge.patch(&last, wanted);
     let request = request(Method::PATCH, uri, merge.content_type(), &body)?;
-    Ok(client.request(request).await?)
+    write(client, request).await
+}
+
+struct Answer {
+    object: Value,
+    warnings: Vec<String>,
+}
+
+/// Sends a write and keeps the `Warning` headers of its answer, which `Client::request` drops.
+async fn write(client: &Client, request: Request<Vec<u8>>) -> Result<Answer, Notice> {
+    let response = client.send(request.map(Body::from)).await?;
+    let is_done = response.status().is_success();
+    let code = response.status().as_u16();
+    let warnings = response
+        .headers()
+        .get_all(http::header::WARNING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(warning_text)
+        .collect();
+    let body = response.into_body().collect_bytes().await?;
+    let object = serde_json::from_slice(&body).map_err(kube::Error::SerdeError);
+    if is_done {
+        let object = object?;
+        return Ok(Answer { object, warnings });
+    }
+    // What is no `Status` comes from something between here and the server.
+    let status = object
+        .ok()
+        .and_then(|object: Value| serde_json::from_value(object).ok())
+        .unwrap_or_else(|| {
+            kube::core::Status::failure(String::from_utf8_lossy(&body).trim(), "").with_code(code)
+        });
+    Err(kube::Error::Api(status.boxed()).into())
+}
+
+/// `299 - "unknown field \"spec.x\""` without its code, agent and quoting.
+fn warning_text(header: &str) -> String {
+    let quoted = header.split_once('"').map_or(header, |(_, rest)| rest);
+    let text = quoted.strip_suffix('"').unwrap_or(quoted);
+    text.replace("\\\"", "\"").replace("\\\\", "\\")
 }
 
 async fn get(client: &Client, url: &str) -> Result<Option<Value>, Notice> {
@@ -326,6 +376,13 @@ mod tests {
         assert_eq!(remember(&wanted), wanted);
         let large = json!({"metadata": {"name": "a"}, "data": {"x": "y".repeat(300_000)}});
         assert_eq!(remember(&large), large);
+    }
+
+    #[test]
+    fn warnings_are_told_in_their_own_words() {
+        let header = r#"299 - "unknown field \"spec.replica\"""#;
+        assert_eq!(warning_text(header), r#"unknown field "spec.replica""#);
+        assert_eq!(warning_text("plain"), "plain");
     }
 
     #[test]

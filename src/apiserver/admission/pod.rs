@@ -24,6 +24,18 @@ pub(super) fn mutate(writing: &Writing, object: &mut Value) -> Result<(), Status
     priority(writing, object)
 }
 
+/// What an update that leaves it out keeps: the same plugins look at updates too.
+/// Source: `DefaultTolerationSeconds` and `Priority` of kube-apiserver's admission.
+pub(super) fn mutate_update(old: &Value, object: &mut Value) {
+    tolerations(object);
+    for field in ["priority", "preemptionPolicy"] {
+        let kept = old.get("spec").and_then(|spec| spec.get(field)).cloned();
+        if let (Some(kept), Some(spec)) = (kept, tree::object(object, "spec")) {
+            default(spec, field, kept);
+        }
+    }
+}
+
 fn tolerations(object: &mut Value) {
     let Some(spec) = tree::object(object, "spec") else {
         return;

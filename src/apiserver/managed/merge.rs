@@ -123,54 +123,67 @@ fn changed_items(old: &[Value], new: &[Value], schema: &Schema) -> FieldSet {
     set
 }
 
-/// Takes the fields of `abandoned` out of `value`, and maps and items that are empty after it.
-pub(super) fn remove(value: &mut Value, abandoned: &FieldSet, schema: &Schema) {
+/// Takes what its owner applied `before` out of `value`, except what somebody still owns (`kept`).
+///
+/// A field of the schema or an item in which nothing is kept goes as a whole, with the defaults that
+/// the server filled in below it and that nobody owns.
+/// Source: `prune` of structured-merge-diff's `merge/update.go`, which counts the named fields above
+/// an owned one as members (`EnsureNamedFieldsAreMembers`).
+pub(super) fn prune(value: &mut Value, before: &FieldSet, kept: &FieldSet, schema: &Schema) {
     let any = Schema::default();
     match value {
         Value::Object(map) => {
             let names: Vec<String> = map.keys().cloned().collect();
             for name in names {
-                let Some(gone) = abandoned.get(&PathElement::Field(name.clone())) else {
+                let element = PathElement::Field(name.clone());
+                let Some(gone) = before.get(&element) else {
                     continue;
                 };
-                let field = schema.field(&name).unwrap_or(&any);
-                if remove_below(map.get_mut(&name), gone, field) {
+                let named = schema.field(&name);
+                let is_gone = gone.is_member() || named.is_some();
+                let field = named.unwrap_or(&any);
+                let child = map.get_mut(&name);
+                if child.is_some_and(|child| {
+                    prune_below(child, is_gone, gone, kept.get(&element), field)
+                }) {
                     map.remove(&name);
                 }
             }
         }
-        Value::Array(items) if !abandoned.is_empty() => {
+        Value::Array(items) if !before.is_empty() => {
             let item_type = item_schema(schema).unwrap_or(&any);
-            items.retain_mut(|item| match abandoned.get(&path_element(item, schema)) {
-                Some(gone) => !remove_below(Some(item), gone, item_type),
-                None => true,
+            items.retain_mut(|item| {
+                let element = path_element(item, schema);
+                let Some(gone) = before.get(&element) else {
+                    return true;
+                };
+                !prune_below(item, gone.is_member(), gone, kept.get(&element), item_type)
             });
         }
         _ => {}
     }
 }
 
-/// Prunes below one field or item and says whether it is itself to go.
-fn remove_below(value: Option<&mut Value>, gone: &FieldSet, schema: &Schema) -> bool {
-    let Some(value) = value else { return false };
-    match shape(value, schema) {
-        Shape::Leaf => gone.is_member(),
-        Shape::Fields(_) | Shape::Items(_) => {
-            let had_content = !is_hollow(value);
-            remove(value, gone, schema);
-            // An item goes when its owner lets go of it and nobody else owns anything in it; its
-            // key fields alone are no content.
-            gone.is_member() && !is_owned_elsewhere(value, gone, schema)
-                || had_content && is_hollow(value)
-        }
+/// Prunes one field or item and says whether it is itself to go.
+fn prune_below(
+    value: &mut Value,
+    is_gone: bool,
+    before: &FieldSet,
+    kept: Option<&FieldSet>,
+    schema: &Schema,
+) -> bool {
+    let kept = match kept.filter(|kept| !kept.is_empty()) {
+        Some(kept) => kept,
+        None if is_gone => return true,
+        None => &FieldSet::default(),
+    };
+    if matches!(shape(value, schema), Shape::Leaf) {
+        return false;
     }
-}
-
-fn is_owned_elsewhere(value: &Value, gone: &FieldSet, schema: &Schema) -> bool {
-    !FieldSet::of(value, schema)
-        .minus(gone)
-        .minus(&FieldSet::leaf())
-        .is_empty()
+    let had_content = !is_hollow(value);
+    prune(value, before, kept, schema);
+    // An empty map or list stays where somebody applied an empty one.
+    had_content && is_hollow(value) && !kept.is_member()
 }
 
 fn is_hollow(value: &Value) -> bool {

@@ -81,6 +81,49 @@ fn what_its_only_owner_stops_applying_is_removed() {
 }
 
 #[test]
+fn what_is_no_longer_applied_goes_with_the_defaults_below_it() {
+    let template =
+        |spec: Value| json!({"metadata": {"name": "cart"}, "spec": {"template": {"spec": spec}}});
+    let config = template(json!({
+        "containers": [{"name": "app", "image": "a:1"}, {"name": "log", "image": "l:1"}],
+        "volumes": [{"name": "input", "downwardAPI": {"items": []}}],
+    }));
+    let mut live = apply(&json!({}), &config, deployment(), author("ann"), false).unwrap();
+    let spec = &mut live["spec"]["template"]["spec"];
+    spec["containers"][1]["imagePullPolicy"] = json!("Always");
+    spec["volumes"][0]["downwardAPI"]["defaultMode"] = json!(420);
+    spec["restartPolicy"] = json!("Always");
+    let config = template(json!({
+        "containers": [{"name": "app", "image": "a:1"}],
+        "volumes": [{"name": "input", "emptyDir": {}}],
+    }));
+    let after = apply(&live, &config, deployment(), author("ann"), false).unwrap();
+    assert_eq!(
+        after["spec"]["template"]["spec"],
+        json!({
+            "containers": [{"name": "app", "image": "a:1"}],
+            "volumes": [{"name": "input", "emptyDir": {}}],
+            "restartPolicy": "Always",
+        })
+    );
+}
+
+#[test]
+fn what_another_owns_below_an_abandoned_field_stays() {
+    let live =
+        containers(&json!([{"name": "app", "image": "a:1"}, {"name": "log", "image": "l:1"}]));
+    let live = apply(&json!({}), &live, deployment(), author("ann"), false).unwrap();
+    let theirs = containers(&json!([{"name": "log", "imagePullPolicy": "Never"}]));
+    let live = apply(&live, &theirs, deployment(), author("bob"), false).unwrap();
+    let bare = json!({"metadata": {"name": "cart"}});
+    let after = apply(&live, &bare, deployment(), author("ann"), false).unwrap();
+    assert_eq!(
+        after["spec"]["template"]["spec"]["containers"],
+        json!([{"name": "log", "imagePullPolicy": "Never"}])
+    );
+}
+
+#[test]
 fn what_others_own_too_stays() {
     let live = apply(
         &json!({}),

@@ -154,7 +154,19 @@ fn pod(old: &Value, object: &Value, causes: &mut Vec<Cause>) {
     }
     let before = tree::entries(old, "/spec/tolerations");
     let after = tree::entries(object, "/spec/tolerations");
-    if before.iter().any(|toleration| !after.contains(toleration)) {
+    // Source: `validateOnlyAddedTolerations`, which compares all fields but the seconds.
+    let terms = |toleration: &Value| {
+        let mut terms = toleration.clone();
+        if let Some(fields) = terms.as_object_mut() {
+            fields.remove("tolerationSeconds");
+        }
+        terms
+    };
+    let after: Vec<Value> = after.iter().map(terms).collect();
+    if before
+        .iter()
+        .any(|toleration| !after.contains(&terms(toleration)))
+    {
         causes.push(Cause::forbidden(
             "spec.tolerations",
             "existing toleration can not be modified except its tolerationSeconds",

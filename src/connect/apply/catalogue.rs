@@ -16,6 +16,10 @@ use super::{Notice, invalid, request, text};
 const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY: Duration = Duration::from_millis(100);
 
+/// Where the kinds of the group `extensions` went.
+/// Source: "Deprecated API Migration Guide", v1.16 and v1.22.
+const MOVED_TO: [&str; 3] = ["apps", "networking.k8s.io", "policy"];
+
 pub struct Catalogue {
     client: Client,
     known: BTreeMap<String, Vec<Served>>,
@@ -94,13 +98,51 @@ impl Catalogue {
                     tokio::time::sleep(RETRY).await;
                 }
                 None => {
+                    let remedy = self.remedy(group, kind).await;
                     return Err(invalid(&format!(
                         "the cluster does not know kind `{kind}` in version `{api_version}`; \
-                         its definition must be applied first"
+                         {remedy}"
                     )));
                 }
             }
         }
+    }
+
+    /// What to do about a kind that is not served as it is written.
+    async fn remedy(&mut self, group: &str, kind: &str) -> String {
+        if let Some(version) = self.version_served(group, kind).await {
+            return format!(
+                "it serves that kind as `{version}`, so write that as its `apiVersion`"
+            );
+        }
+        if group.is_empty() {
+            return "the core group has no such kind, and no definition can add one".to_owned();
+        }
+        format!("the definition of a kind of group `{group}` must be applied first")
+    }
+
+    /// Another version that serves a kind of this name: of the same group, or one that Kubernetes
+    /// moved it to out of `extensions`.
+    async fn version_served(&mut self, group: &str, kind: &str) -> Option<String> {
+        let root = request(http::Method::GET, "/apis", "application/json", &Value::Null).ok()?;
+        let listed: Value = self.client.request(root).await.ok()?;
+        let groups = listed.get("groups")?.as_array()?.iter();
+        let versions: Vec<String> = groups
+            .filter(|entry| {
+                let name = text(entry, "/name");
+                name == group || group == "extensions" && MOVED_TO.contains(&name)
+            })
+            .filter_map(|entry| entry.get("versions")?.as_array())
+            .flatten()
+            .map(|version| text(version, "/groupVersion").to_owned())
+            .collect();
+        for version in versions {
+            let served = self.ask(&version).await.unwrap_or_default();
+            if served.iter().any(|served| served.kind == kind) {
+                return Some(version);
+            }
+        }
+        None
     }
 
     async fn ask(&self, api_version: &str) -> Result<Vec<Served>, Notice> {
