@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
 use bayplan::config::manifest;
 use bayplan::connect::census::{self, Asked};
-use bayplan::connect::{Access, Session};
+use bayplan::connect::{Access, Session, Target};
 use bayplan::k8s::Cluster;
 use bayplan::rehearse::archive::Archive;
 use bayplan::rehearse::dump::Dump;
@@ -183,6 +183,17 @@ fn read_dump(path: &Path, dump: &mut Dump) -> Result<()> {
 
 async fn from_cluster(command: &Plan) -> Result<Start> {
     let target = super::target(&command.target, "bayplan plan")?;
+    // A rehearsal only reads: it makes no cluster, least of all to rehearse on its sample.
+    if let Target::Embedded(options) = &target
+        && !options.folder.as_deref().is_some_and(Path::is_dir)
+    {
+        bail!(
+            "there is no cluster `{}` to rehearse on; name one with --cluster, --context or \
+             --kubeconfig, give a dump with --from-dump, or open it first with `bayplan --cluster {}`",
+            options.cluster,
+            options.cluster
+        );
+    }
     let session = Session::open(target, Access::ReadOnly, command.namespace.clone()).await?;
     let asked: Vec<Asked> = KINDS
         .iter()

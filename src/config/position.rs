@@ -74,7 +74,33 @@ pub fn message(error: &serde_yaml::Error) -> (Position, String) {
         });
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    (position, text.to_owned())
+    (position, in_words(text))
+}
+
+/// A type mismatch without the names that types have in the program.
+fn in_words(text: &str) -> String {
+    const WORDS: [(&str, &str); 10] = [
+        ("u16", "a whole number"),
+        ("u32", "a whole number"),
+        ("u64", "a whole number"),
+        ("usize", "a whole number"),
+        ("i64", "a whole number"),
+        ("f64", "a number"),
+        ("a boolean", "true or false"),
+        ("a sequence", "a list"),
+        ("a map", "a map of fields"),
+        ("path string", "a path"),
+    ];
+    let Some((found, expected)) = text.rsplit_once(", expected ") else {
+        return text.to_owned();
+    };
+    let words = WORDS.iter().find(|(name, _)| *name == expected);
+    let expected = match words {
+        Some((_, words)) => words,
+        None if expected.starts_with("struct ") => "a map of fields",
+        None => expected,
+    };
+    format!("{found}, expected {expected}")
 }
 
 struct Search<'a> {

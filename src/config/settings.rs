@@ -334,7 +334,18 @@ mod tests {
             "contexts:\n  a: {color: pink}\n",
             "settings.yaml:2:14: contexts.a.color: unknown variant `pink`, expected one of `red`",
         );
-        check("logs: {lines: many}\n", "settings.yaml:1:15: logs.lines: ");
+        check(
+            "logs: {lines: many}\n",
+            "settings.yaml:1:15: logs.lines: invalid type: string \"many\", expected a whole number;",
+        );
+        check(
+            "mouse: 3\n",
+            "settings.yaml:1:8: mouse: invalid type: integer `3`, expected true or false;",
+        );
+        check(
+            "logs: 3\n",
+            "settings.yaml:1:7: logs: invalid type: integer `3`, expected a map of fields;",
+        );
         check("theme: [\n", "settings.yaml:");
     }
 

@@ -100,6 +100,12 @@ impl Keymap {
         }
     }
 
+    /// The first key of the command that has this word.
+    pub fn key_of(&self, word: &str) -> Option<String> {
+        let (keys, _) = self.bindings.iter().find(|(_, entry)| entry.word == word)?;
+        Some(keys.iter().map(Chord::to_string).collect())
+    }
+
     /// The keys of a command as people read them.
     pub fn keys_of(&self, entry: &Entry) -> Vec<String> {
         self.bindings
@@ -149,6 +155,36 @@ mod tests {
                     entry.word
                 );
             }
+        }
+    }
+
+    #[test]
+    fn texts_name_the_keys_that_the_user_has() {
+        let key = |keymap: &Keymap, word| keymap.key_of(word);
+        let standard = Keymap::standard();
+        assert_eq!(key(&standard, "yaml").as_deref(), Some("y"));
+        let (bindings, _) = read("keymap.yaml", "describe: y\nwhy: ctrl-y\n");
+        let (keymap, notices) = standard.with("keymap.yaml", &bindings);
+        assert!(notices.is_empty(), "{notices:?}");
+        assert_eq!(key(&keymap, "why").as_deref(), Some("ctrl-y"));
+        assert_eq!(key(&keymap, "yaml"), None);
+    }
+
+    /// Words that pages ask the keys of, in `context.key("…")`.
+    #[test]
+    fn every_word_that_a_text_names_the_key_of_is_a_command() {
+        for word in [
+            "back",
+            "edit",
+            "filter",
+            "level",
+            "mark",
+            "open-logs",
+            "place-back",
+            "why",
+            "yaml",
+        ] {
+            assert!(Keymap::standard().key_of(word).is_some(), "{word}");
         }
     }
 

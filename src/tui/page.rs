@@ -15,6 +15,7 @@ use super::cache::Cache;
 use super::command::Command;
 use super::effect::Effect;
 use super::key::Chord;
+use super::keymap::Keymap;
 use super::notice::Notice;
 use super::screen::Widget;
 use super::summary::Summary;
@@ -30,11 +31,20 @@ pub struct Context<'a> {
     /// What is told of the whole cluster, and of which state of it.
     pub summary: &'a Summary,
     pub journal: &'a Journal,
+    pub keymap: &'a Keymap,
     /// No changing command exists, and the client under us refuses writes.
     pub read_only: bool,
     pub now: Timestamp,
     /// The cells of the page's body.
     pub area: Area,
+}
+
+impl Context<'_> {
+    /// The key that the user has for a command, as texts name it; its word where it has none.
+    pub fn key(&self, word: &str) -> String {
+        let key = self.keymap.key_of(word);
+        key.unwrap_or_else(|| format!(":{word}"))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -159,6 +169,7 @@ pub struct Surroundings {
     pub scope: Scope,
     summary: Summary,
     journal: Journal,
+    keymap: Keymap,
 }
 
 #[cfg(test)]
@@ -170,6 +181,7 @@ impl Surroundings {
             scope: &self.scope,
             summary: &self.summary,
             journal: &self.journal,
+            keymap: &self.keymap,
             read_only: false,
             now,
             area: Area {

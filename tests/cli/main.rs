@@ -323,6 +323,18 @@ workloads: [shop/]
 /// Needs another user: only root can become one.
 #[cfg(unix)]
 #[test]
+fn a_rehearsal_makes_no_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    refused(
+        at,
+        &["plan", "--drain", "a1"],
+        &["there is no cluster `default`", "--from-dump"],
+    );
+    assert!(!at.join("data").exists());
+}
+
+#[test]
 fn a_folder_without_permission_is_said_so() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;

@@ -50,13 +50,14 @@ pub const COLUMNS: &[Column<ServiceRow>] = &[
         |row: &ServiceRow, _| text_key(row.service.kind.clone()),
     )
     .width(8, 12)
-    .priority(4),
+    .priority(6),
     Column::new(
         "ADDRESS",
         |row: &ServiceRow, _| Cell::from(row.service.address.as_str()),
         |row: &ServiceRow, _| text_key(row.service.address.clone()),
     )
-    .width(9, 40)
+    // A cluster IP as a whole: a part of an address is of no use.
+    .width(15, 40)
     .priority(1),
     Column::new(
         "EXTERNAL",
@@ -71,7 +72,7 @@ pub const COLUMNS: &[Column<ServiceRow>] = &[
         |row: &ServiceRow, _| Cell::from(row.service.ports.join(" ")),
         |row: &ServiceRow, _| text_key(row.service.ports.join(" ")),
     )
-    .width(8, 40)
+    .width(12, 40)
     .priority(2),
     Column::new(
         "BY ZONE",
@@ -79,7 +80,7 @@ pub const COLUMNS: &[Column<ServiceRow>] = &[
         |row: &ServiceRow, _| text_key(zones(&row.service).plain()),
     )
     .width(8, 70)
-    .priority(3),
+    .priority(5),
     age(),
 ];
 

@@ -22,7 +22,11 @@ pub(super) fn present(page: &LogsPage, context: &Context) -> Widget {
     if page.of.is_empty() {
         return Widget::empty(
             "no pod is chosen",
-            "L on pods, workloads or services shows their logs as one; space marks several",
+            format!(
+                "{} on pods, workloads or services shows their logs as one; {} marks several",
+                context.key("open-logs"),
+                context.key("mark")
+            ),
         );
     }
     let model = &page.model;
@@ -58,7 +62,7 @@ pub(super) fn present(page: &LogsPage, context: &Context) -> Widget {
     }
     let mut heading = heading(page, context);
     if lines.is_empty() {
-        heading.push(Line::of(nothing(page), Role::Dim));
+        heading.push(Line::of(nothing(page, context), Role::Dim));
     }
     Widget::Log(LogStream {
         heading,
@@ -76,11 +80,15 @@ fn height(line: &LogLine, page: &LogsPage, columns: usize) -> usize {
     line.text.width().div_ceil(room).max(1)
 }
 
-fn nothing(page: &LogsPage) -> String {
+fn nothing(page: &LogsPage, context: &Context) -> String {
     let model = &page.model;
     if !model.buffer().is_empty() {
         let held = counted(model.buffer().len(), "line is", "lines are");
-        return format!(" {held} kept, none passes the filter; esc drops it, i shows all levels");
+        return format!(
+            " {held} kept, none passes the filter; {} drops it, {} shows all levels",
+            context.key("back"),
+            context.key("level")
+        );
     }
     let failure = model.sources.iter().find_map(|source| match &source.state {
         StreamState::Failed(why) => Some(format!(" {}: {why}", source.container)),

@@ -385,7 +385,7 @@ fn revisions(cluster: &Cluster, object: &Object, now: Timestamp) -> Section {
             )
         })
         .collect();
-    section("revisions (!u goes back to the one before)", facts)
+    section("revisions (:rollback goes back to the one before)", facts)
 }
 
 fn conditions(json: &Value, now: Timestamp) -> Section {

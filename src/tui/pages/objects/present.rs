@@ -17,7 +17,7 @@ use crate::tui::pages::timeline::entry::Tone;
 use crate::tui::screen::{Cell, Document, EditorPanel, Empty, Extent, Widget};
 use crate::tui::table::{Column, SortKey, Unit};
 use crate::tui::text::{Line, Role};
-use crate::tui::view::Aspect;
+use crate::tui::view::{Aspect, Scope};
 
 pub(super) const KIND_COLUMNS: &[Column<KindRow>] = &[
     Column::new(
@@ -151,7 +151,10 @@ fn list_empty(page: &ObjectsPage, context: &Context) -> Empty {
     };
     Empty {
         why: why.into(),
-        press: ":ns all shows every namespace; 0 lists the kinds".into(),
+        press: match context.scope {
+            Scope::All => "`bayplan apply -f FILE` brings some; 0 lists the kinds".into(),
+            Scope::Namespaces(_) => ":ns all shows every namespace; 0 lists the kinds".into(),
+        },
     }
 }
 
@@ -271,7 +274,7 @@ fn hide_values(secret: &mut Value) {
         let values = secret.get_mut(field).and_then(Value::as_object_mut);
         for value in values.into_iter().flat_map(serde_json::Map::values_mut) {
             let length = value.as_str().map_or(0, str::len);
-            *value = format!("({length} characters, ctrl-w shows them)").into();
+            *value = format!("({length} characters, :wide shows them)").into();
         }
     }
 }

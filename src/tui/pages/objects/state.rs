@@ -365,8 +365,9 @@ impl Page for ObjectsPage {
             Step::Leave if changed => {
                 self.open = None;
                 note(format!(
-                    "your text for {} is kept: e opens it again",
-                    target.path()
+                    "your text for {} is kept: {} opens it again",
+                    target.path(),
+                    context.key("edit")
                 ))
             }
             Step::Leave => {

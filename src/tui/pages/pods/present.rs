@@ -152,16 +152,22 @@ fn empty(page: &PodsPage, context: &Context) -> Empty {
                 page.list.table.filter(),
                 page.list.table.unfiltered()
             ),
-            "/ and enter with no text shows all again",
+            format!(
+                "{} and enter with no text shows all again",
+                context.key("filter")
+            ),
         )
     } else if let Some(FeedState::Loading { loaded, .. }) = context.cache.feed(&resources::PODS) {
-        (format!("loading pods, {loaded} so far"), "")
+        (format!("loading pods, {loaded} so far"), String::new())
     } else if !page.list.source.of.is_empty() {
-        ("it has no pods".to_owned(), "esc goes back")
+        (
+            "it has no pods".to_owned(),
+            format!("{} goes back", context.key("back")),
+        )
     } else {
         (
             format!("no pods in {}", context.scope.words()),
-            ":ns all shows every namespace",
+            ":ns all shows every namespace".to_owned(),
         )
     };
     Empty {

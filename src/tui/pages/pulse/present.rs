@@ -160,7 +160,11 @@ fn empty(page: &PulsePage, context: &Context) -> Empty {
     if !page.table.filter().is_empty() {
         return Empty {
             why: format!("nothing matches `{}`", page.table.filter()).into(),
-            press: "/ and enter with no text shows all again".into(),
+            press: format!(
+                "{} and enter with no text shows all again",
+                context.key("filter")
+            )
+            .into(),
         };
     }
     Empty {

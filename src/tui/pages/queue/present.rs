@@ -124,7 +124,11 @@ pub(super) fn present(page: &QueuePage, context: &Context) -> Widget {
         } else {
             format!("no waiting pod matches `{}`", page.table.filter()).into()
         },
-        press: "W on any pod says why it is where it is".into(),
+        press: format!(
+            "{} on any pod says why it is where it is",
+            context.key("why")
+        )
+        .into(),
     };
     if page.subject().is_none() {
         return Widget::Table(page.table.present(COLUMNS, context, empty, |_| Vec::new()));

@@ -31,12 +31,12 @@ pub(super) fn present(page: &ServicesPage, context: &Context) -> Widget {
         (Extent::Rest, table),
         (
             Extent::Cells(page.inside_height(context)),
-            endpoints(&row.service, cursor, page.inside_height(context)),
+            endpoints(&row.service, cursor, context, page.inside_height(context)),
         ),
     ])
 }
 
-fn endpoints(service: &Service, cursor: usize, height: u16) -> Widget {
+fn endpoints(service: &Service, cursor: usize, context: &Context, height: u16) -> Widget {
     let caption = Line::of(service.dns_name(), Role::Title).with(
         format!("  {}  {}", service.address, service.ports.join(" ")),
         Role::Dim,
@@ -88,7 +88,7 @@ fn endpoints(service: &Service, cursor: usize, height: u16) -> Widget {
         } else {
             "it has no selector: somebody else writes its endpoints".into()
         },
-        press: "y shows its selector".into(),
+        press: format!("{} shows its selector", context.key("yaml")).into(),
     });
     Widget::down([
         (Extent::Cells(1), Widget::Rule(caption)),

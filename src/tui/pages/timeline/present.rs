@@ -21,7 +21,12 @@ pub(super) fn present(page: &TimelinePage, context: &Context) -> Widget {
         } else {
             "nothing matches the filter"
         };
-        return Widget::empty(why, "esc drops the filter; v shows every weight");
+        let press = if page.filter.text.is_empty() {
+            ":ns all shows every namespace".to_owned()
+        } else {
+            format!("{} drops the filter", context.key("back"))
+        };
+        return Widget::empty(why, press);
     }
     let lines = page
         .entries

@@ -140,7 +140,10 @@ impl TimelinePage {
             }
             None => {
                 self.stand(0, context);
-                note("this is now; ctrl-o goes back to where you were")
+                note(format!(
+                    "this is now; {} goes back to where you were",
+                    context.key("place-back")
+                ))
             }
         }
     }

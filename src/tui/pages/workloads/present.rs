@@ -24,7 +24,11 @@ pub(super) fn present(page: &WorkloadsPage, context: &Context) -> Widget {
                 page.list.table.unfiltered()
             )
             .into(),
-            press: "/ and enter with no text shows all again".into(),
+            press: format!(
+                "{} and enter with no text shows all again",
+                context.key("filter")
+            )
+            .into(),
         }
     };
     let mut table = page
