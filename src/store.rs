@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use imbl::OrdMap;
+use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectError, ObjectKey, Resource, Revision};
@@ -35,6 +36,17 @@ pub struct Snapshot {
     logs: OrdMap<Resource, Log>,
     /// Changes up to here are not in the logs: the state was restored, or is new.
     floor: Revision,
+}
+
+/// What a durable log still knows of the past.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Every change after `since`, oldest first: what happened, and the object's state after it (of
+    /// a deleted one the last, with the revision of its deletion).
+    pub records: Vec<(ChangeKind, Arc<Object>)>,
+    pub since: Revision,
+    /// Resource types whose changes are never among them.
+    pub volatile: Vec<Resource>,
 }
 
 /// One write to one object.
@@ -104,6 +116,49 @@ impl Store {
             },
             journal: Vec::new(),
         }
+    }
+
+    /// The same with the history that led there, so that watchers of the store's last life resume
+    /// where they were.
+    pub fn resume(
+        objects: impl IntoIterator<Item = Arc<Object>>,
+        revision: Revision,
+        history: History,
+    ) -> Self {
+        let mut store = Self::restore(objects, revision);
+        let published = &mut store.published;
+        for resource in history.volatile {
+            let log = Log::starting_at(published.floor);
+            published.logs.insert(resource, log);
+        }
+        published.floor = history.since;
+        let mut states: FxHashMap<ObjectKey, Arc<Object>> = FxHashMap::default();
+        for (kind, object) in history.records {
+            let known = states.remove(&object.key);
+            // A deleted object's last state says the same as the one before, but for its revision.
+            let previous = match kind {
+                ChangeKind::Deleted => known.or_else(|| Some(Arc::clone(&object))),
+                ChangeKind::Added | ChangeKind::Modified => known,
+            };
+            if kind != ChangeKind::Deleted {
+                states.insert(object.key.clone(), Arc::clone(&object));
+            }
+            let resource = object.key.resource.clone();
+            let log = published.logs.entry(resource);
+            if kind == ChangeKind::Modified && previous.is_none() {
+                // Nobody knows whether the state before it matched a watcher's selector.
+                let log = log.or_insert_with(|| Log::starting_at(object.revision));
+                *log = Log::starting_at(object.revision);
+                continue;
+            }
+            let log = log.or_insert_with(|| Log::starting_at(history.since));
+            log.push(Change {
+                kind,
+                object,
+                previous,
+            });
+        }
+        store
     }
 
     pub fn cluster(&self) -> &Cluster {
@@ -392,6 +447,69 @@ mod tests {
         );
         let next = put(&mut restored, "web", Expect::Revision(Revision(1))).unwrap();
         assert_eq!(next.object.revision, Revision(1001));
+    }
+
+    #[test]
+    fn a_resumed_store_still_tells_what_happened_before() {
+        let mut store = Store::default();
+        let mut records = Vec::new();
+        for name in ["old", "one", "two"] {
+            let change = put(&mut store, name, Expect::Absent).unwrap();
+            records.push((change.kind, change.object));
+        }
+        let change = put(&mut store, "one", Expect::Present).unwrap();
+        records.push((change.kind, change.object));
+        let key = ObjectKey::new(resources::CONFIG_MAPS, "shop", "two");
+        let expect = Expect::Present;
+        let change = store.commit(Write::Delete { key, expect }).unwrap();
+        records.push((change.kind, change.object));
+
+        let objects: Vec<Arc<Object>> = store
+            .cluster()
+            .list(&resources::CONFIG_MAPS)
+            .cloned()
+            .collect();
+        let resume = |records: &[(ChangeKind, Arc<Object>)], since| {
+            let history = History {
+                records: records.to_vec(),
+                since: Revision(since),
+                volatile: vec![resources::LEASES],
+            };
+            Store::resume(objects.clone(), Revision(1000), history)
+        };
+        let told = |store: &Store, after| -> Option<Vec<String>> {
+            let view = store.view();
+            let changes = view.changes_after(&resources::CONFIG_MAPS, Revision(after));
+            let told = |change: &Change| {
+                let previous = change
+                    .previous
+                    .as_ref()
+                    .map_or(0, |object| object.revision.0);
+                let object = &change.object;
+                format!(
+                    "{:?} {}@{} {previous}",
+                    change.kind,
+                    object.name(),
+                    object.revision
+                )
+            };
+            Some(changes.ok()?.map(told).collect())
+        };
+        let whole = resume(&records, 0);
+        let last = ["Modified one@4 2", "Deleted two@5 3"].map(str::to_owned);
+        assert_eq!(told(&whole, 3).unwrap(), last);
+        assert_eq!(told(&whole, 0).unwrap().len(), 5);
+        let quiet = |resource: Resource, after| {
+            let changes = whole.view().changes_after(&resource, Revision(after));
+            changes.is_ok()
+        };
+        assert!(quiet(resources::PODS, 0), "nothing happened to pods");
+        assert!(!quiet(resources::LEASES, 999), "nobody knows about leases");
+
+        // Without the state before a change, nobody can be told of it.
+        let part = resume(&records[2..], 2);
+        assert_eq!(told(&part, 3), None);
+        assert_eq!(told(&part, 4).unwrap(), last[1..]);
     }
 
     #[test]

@@ -78,7 +78,12 @@ impl World {
         seed: u64,
         now: Timestamp,
     ) -> Self {
-        Self::begin(objects, revision, seed, now, Agents::new(seed))
+        Self::resume(Store::restore(objects, revision), seed, now)
+    }
+
+    /// The same from a store that knows its past too.
+    pub fn resume(store: Store, seed: u64, now: Timestamp) -> Self {
+        Self::begin(store, seed, now, Agents::new(seed))
     }
 
     /// A cluster to rehearse on, from copies of another one's objects: its machines write only what
@@ -89,17 +94,11 @@ impl World {
         seed: u64,
         now: Timestamp,
     ) -> Self {
-        Self::begin(objects, revision, seed, now, Agents::quiet(seed))
+        let store = Store::restore(objects, revision);
+        Self::begin(store, seed, now, Agents::quiet(seed))
     }
 
-    fn begin(
-        objects: Vec<Arc<Object>>,
-        revision: Revision,
-        seed: u64,
-        now: Timestamp,
-        agents: Agents,
-    ) -> Self {
-        let store = Store::restore(objects, revision);
+    fn begin(store: Store, seed: u64, now: Timestamp, agents: Agents) -> Self {
         let registry = Registry::of(store.cluster()).with_pod_log(pod_log::of);
         let mut world = Self {
             store,

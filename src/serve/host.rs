@@ -16,6 +16,7 @@ use crate::apiserver::{Request, Response};
 use crate::config::fleet::{self, Fleet};
 use crate::plane::{SchedulerConfiguration, World};
 use crate::stdx::clock;
+use crate::store::Store;
 
 use super::certificates::{self, Authority, CertificateError};
 use super::driver::{Driver, DriverError};
@@ -319,8 +320,13 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
         plant(&mut world, &options.seed)?;
         world
     } else {
-        let Restored { objects, revision } = restored;
-        World::restore(objects, revision, seed_of_this_start(), clock::now())
+        let Restored {
+            objects,
+            revision,
+            history,
+        } = restored;
+        let store = Store::resume(objects, revision, history);
+        World::resume(store, seed_of_this_start(), clock::now())
     };
     configure(&mut world, options);
     Ok((world, Some(journal)))

@@ -16,14 +16,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
 use rustc_hash::FxHashMap;
 
 use crate::k8s::{Change, ChangeKind, Object, ObjectKey, Resource, Revision, resources};
 use crate::stdx::clock;
+use crate::store::History;
 
 use super::holder;
-use decoding::Broken;
+use decoding::Decoded;
 use record::Record;
 
 /// Revision → record (see [`Record`]).
@@ -34,6 +35,8 @@ const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 
 const FORMAT_KEY: &str = "format";
 const CEILING_KEY: &str = "revision-ceiling";
+/// The highest revision whose record was dropped: after it, every change has one.
+const DROPPED_KEY: &str = "dropped-up-to";
 /// What this program reads and writes. Raised when an older program could no longer read the file.
 const FORMAT: u64 = 1;
 
@@ -43,6 +46,9 @@ const RESERVE: u64 = 100_000;
 /// are dropped. Every start reads over them.
 const SUPERSEDED_MAX: usize = 20_000;
 const SUPERSEDED_BYTES_MAX: u64 = 16 << 20;
+/// How many of the last changes a start reads for those who watched. They come back within seconds
+/// and have seen nearly all; reading many would delay the first frame.
+const HISTORY_MAX: u64 = 4_000;
 /// A killed holder's lock goes away with its process, which takes a moment.
 pub const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_RETRY: Duration = Duration::from_millis(50);
@@ -60,6 +66,10 @@ pub struct Journal {
     /// Revisions below this one may be handed out without another reservation.
     ceiling: u64,
     superseded: Superseded,
+    /// The highest revision whose record was dropped, and what the file says of it: a file of an
+    /// older program says nothing.
+    dropped: u64,
+    dropped_written: Option<u64>,
     /// How large all records are together.
     bytes: u64,
     tidied_at: Instant,
@@ -95,6 +105,8 @@ pub struct Restored {
     pub objects: Vec<Arc<Object>>,
     /// The highest revision that may ever have been handed out.
     pub revision: Revision,
+    /// The most recent changes, for those who watched.
+    pub history: History,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +156,8 @@ impl Journal {
             path: path.to_owned(),
             ceiling: read.restored.revision.0,
             superseded: read.superseded,
+            dropped: read.dropped.unwrap_or(read.restored.revision.0),
+            dropped_written: read.dropped,
             bytes: read.bytes,
             tidied_at: clock::instant(),
         };
@@ -220,15 +234,21 @@ impl Journal {
                 }
             }
             while let Some(revision) = self.superseded.drop_oldest() {
+                self.dropped = self.dropped.max(revision);
                 if let Some(record) = revisions.remove(revision)? {
                     self.bytes = self.bytes.saturating_sub(length(record.value()));
                 }
             }
+            let mut meta = transaction.open_table(META)?;
             if ceiling != self.ceiling {
-                transaction.open_table(META)?.insert(CEILING_KEY, ceiling)?;
+                meta.insert(CEILING_KEY, ceiling)?;
+            }
+            if self.dropped_written != Some(self.dropped) {
+                meta.insert(DROPPED_KEY, self.dropped)?;
             }
         }
         transaction.commit()?;
+        self.dropped_written = Some(self.dropped);
         Ok(())
     }
 }
@@ -299,7 +319,11 @@ fn check_format(database: &Database, path: &Path) -> Result<(), JournalError> {
         None => {
             let stamp = || -> Result<(), redb::Error> {
                 let transaction = database.begin_write()?;
-                transaction.open_table(META)?.insert(FORMAT_KEY, FORMAT)?;
+                {
+                    let mut meta = transaction.open_table(META)?;
+                    meta.insert(FORMAT_KEY, FORMAT)?;
+                    meta.insert(DROPPED_KEY, 0)?;
+                }
                 transaction.commit()?;
                 Ok(())
             };
@@ -326,21 +350,29 @@ impl<T: Into<redb::Error>> From<T> for ReadError {
 struct Read {
     restored: Restored,
     superseded: Superseded,
+    dropped: Option<u64>,
     bytes: u64,
 }
 
 fn read_all(database: &Database, path: &Path) -> Result<Read, ReadError> {
     let transaction = database.begin_read()?;
+    let meta = transaction.open_table(META)?;
+    let ceiling = meta.get(CEILING_KEY)?.map_or(0, |entry| entry.value());
+    let dropped = meta.get(DROPPED_KEY)?.map(|entry| entry.value());
     let mut read = Read {
         restored: Restored {
             objects: Vec::new(),
-            revision: Revision::default(),
+            revision: Revision(ceiling),
+            history: History {
+                records: Vec::new(),
+                since: Revision(dropped.unwrap_or(ceiling)),
+                volatile: vec![resources::LEASES],
+            },
         },
         superseded: Superseded::default(),
+        dropped,
         bytes: 0,
     };
-    let meta = transaction.open_table(META)?;
-    read.restored.revision.0 = meta.get(CEILING_KEY)?.map_or(0, |entry| entry.value());
     let current = match transaction.open_table(CURRENT) {
         Ok(table) => table,
         Err(redb::TableError::TableDoesNotExist(_)) => return Ok(read),
@@ -360,16 +392,37 @@ fn read_all(database: &Database, path: &Path) -> Result<Read, ReadError> {
         let (_, revision, _) = value.value();
         present.insert(revision, present.len());
     }
+    let count = present.len();
+    // Places after those of the present objects are for earlier states.
+    let mut next_place = count;
+    let mut recent = Vec::new();
+    let mut older = revisions.len()?.saturating_sub(HISTORY_MAX);
     // Records lie in the order of revisions: one pass over the file, rather than a search for each.
-    let objects = decoding::decode(|sink| -> Result<(), ReadError> {
+    let decoded = decoding::decode(|sink| -> Result<(), ReadError> {
         for entry in revisions.iter()? {
             let (revision, record) = entry?;
             let revision = revision.value();
             read.restored.revision.0 = read.restored.revision.0.max(revision);
             read.bytes += length(record.value());
-            match present.remove(&revision) {
-                Some(place) => sink.push(place, record.value()),
-                None => read.superseded.push(revision, length(record.value())),
+            let since = &mut read.restored.history.since.0;
+            if older > 0 {
+                older -= 1;
+                *since = (*since).max(revision);
+            }
+            let is_recent = revision > *since;
+            let mut place = present.remove(&revision);
+            if place.is_none() {
+                read.superseded.push(revision, length(record.value()));
+                if is_recent {
+                    place = Some(next_place);
+                    next_place += 1;
+                }
+            }
+            if let Some(place) = place {
+                sink.push(place, record.value());
+                if is_recent {
+                    recent.push((revision, place));
+                }
             }
         }
         Ok(())
@@ -383,15 +436,34 @@ fn read_all(database: &Database, path: &Path) -> Result<Read, ReadError> {
             return Err(broken(format!("`{}` has no record", key.value())));
         }
     }
-    match objects {
-        Ok(objects) => read.restored.objects = objects,
-        Err(Broken { place, detail }) => {
-            let key = current.iter()?.nth(place).transpose()?;
-            let key = key.map(|(key, _)| key.value().to_owned());
-            return Err(broken(format!("`{}` {detail}", key.unwrap_or_default())));
-        }
+    tell(recent, &decoded, &mut read.restored.history);
+    for (place, decoded) in decoded.into_iter().take(count).enumerate() {
+        let detail = match decoded {
+            Ok((ChangeKind::Deleted, _)) => "is marked present and deleted",
+            Ok((_, object)) => {
+                read.restored.objects.push(object);
+                continue;
+            }
+            Err(detail) => detail,
+        };
+        let key = current.iter()?.nth(place).transpose()?;
+        let key = key.map(|(key, _)| key.value().to_owned());
+        return Err(broken(format!("`{}` {detail}", key.unwrap_or_default())));
     }
     Ok(read)
+}
+
+/// Puts the recent records (revision and place) into the history.
+fn tell(recent: Vec<(u64, usize)>, decoded: &[Decoded], history: &mut History) {
+    for (revision, place) in recent {
+        if let Some(Ok((kind, object))) = decoded.get(place) {
+            history.records.push((*kind, Arc::clone(object)));
+        } else {
+            // What cannot be read any more is no reason to refuse what can.
+            history.records.clear();
+            history.since = Revision(revision);
+        }
+    }
 }
 
 fn length(record: &[u8]) -> u64 {

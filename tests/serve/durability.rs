@@ -151,3 +151,56 @@ fn sigterm_ends_cleanly_and_the_next_start_goes_on() {
     let path = format!("{CONFIG_MAPS}/kept");
     assert_eq!(served.local().send("GET", &path, "").unwrap().0, 200);
 }
+
+/// The lines of a watch that ends after a second.
+fn watch(served: &Served, path: &str) -> Vec<Value> {
+    let body = served.local().stream(path).unwrap();
+    // The sizes of the body's chunks stand between them.
+    let values = body
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    values.filter(Value::is_object).collect()
+}
+
+#[test]
+fn a_watch_goes_on_where_it_was_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let served = Served::start(folder.path(), &[]);
+    let mut local = served.local();
+    let mut revisions = Vec::new();
+    for (method, name) in [("POST", "one"), ("POST", "two"), ("PUT", "one")] {
+        let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": name}, "data": {"from": method}});
+        let path = match method {
+            "POST" => CONFIG_MAPS.to_owned(),
+            _ => format!("{CONFIG_MAPS}/{name}"),
+        };
+        let (status, answer) = local.send(method, &path, &object.to_string()).unwrap();
+        assert!(status < 300, "{answer}");
+        revisions.push(revision_of(&answer));
+    }
+    let path = format!("{CONFIG_MAPS}/two");
+    assert_eq!(local.send("DELETE", &path, "").unwrap().0, 200);
+    assert_eq!(served.terminate(), Some(0));
+
+    let served = Served::start(folder.path(), &[]);
+    let from = |revision: u64| {
+        let query = format!("watch=true&timeoutSeconds=1&resourceVersion={revision}");
+        let events = watch(&served, &format!("{CONFIG_MAPS}?{query}"));
+        let told = |event: &Value| {
+            format!(
+                "{} {}",
+                event["type"].as_str().unwrap(),
+                event["object"]["metadata"]["name"]
+                    .as_str()
+                    .unwrap_or_default()
+            )
+        };
+        events.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(from(revisions[1]), ["MODIFIED one", "DELETED two"]);
+    assert_eq!(
+        from(revisions[0]),
+        ["ADDED two", "MODIFIED one", "DELETED two"]
+    );
+}

@@ -92,6 +92,16 @@ impl Local {
         }
     }
 
+    /// The body of an answer that the server ends when it has no more to say.
+    pub fn stream(&mut self, path: &str) -> std::io::Result<String> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: local\r\nconnection: close\r\n\r\n");
+        self.stream.get_mut().write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer)?;
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+        Ok(body.to_owned())
+    }
+
     /// The status and the body; an error when the connection ends before the answer is whole.
     pub fn send(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
         let request = format!(

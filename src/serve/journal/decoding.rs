@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::record::Record;
-use crate::k8s::Object;
+use crate::k8s::{ChangeKind, Object};
 
 /// Bytes handed to a thread at a time.
 const BATCH_BYTES: usize = 256 << 10;
@@ -13,14 +13,8 @@ const THREADS_MAX: usize = 4;
 /// Batches that wait, so that reading does not run far ahead of parsing.
 const WAITING_MAX: usize = 16;
 
-/// An object and its place among all.
-type Placed = (usize, Arc<Object>);
-
-/// The record that is no object.
-pub(super) struct Broken {
-    pub place: usize,
-    pub detail: &'static str,
-}
+/// What a record says, or what is wrong with it.
+pub(super) type Decoded = Result<(ChangeKind, Arc<Object>), &'static str>;
 
 /// Takes records in while others are being parsed.
 pub(super) struct Sink {
@@ -50,11 +44,9 @@ impl Sink {
     }
 }
 
-/// Calls `read` with a sink and answers with the objects of all records that were pushed, in the
-/// order of their places, or with what is wrong with one of them.
-pub(super) fn decode<E>(
-    read: impl FnOnce(&mut Sink) -> Result<(), E>,
-) -> Result<Result<Vec<Arc<Object>>, Broken>, E> {
+/// Calls `read` with a sink and answers with what the records that were pushed say, in the order of
+/// their places.
+pub(super) fn decode<E>(read: impl FnOnce(&mut Sink) -> Result<(), E>) -> Result<Vec<Decoded>, E> {
     let count = std::thread::available_parallelism().map_or(1, usize::from);
     let (batches, waiting) = sync_channel(WAITING_MAX);
     // A receiver has one owner; the lock is held while one thread takes the next batch.
@@ -71,52 +63,38 @@ pub(super) fn decode<E>(
         sink.flush();
         drop(sink);
         let mut placed = Vec::new();
-        let mut problem = None;
         for thread in threads {
             match thread.join() {
-                Ok(Ok(objects)) => placed.extend(objects),
-                Ok(Err(broken)) => problem = Some(broken),
+                Ok(decoded) => placed.extend(decoded),
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
         outcome?;
         placed.sort_unstable_by_key(|(place, _)| *place);
-        Ok(match problem {
-            Some(broken) => Err(broken),
-            None => Ok(placed.into_iter().map(|(_, object)| object).collect()),
-        })
+        Ok(placed.into_iter().map(|(_, decoded)| decoded).collect())
     })
 }
 
-/// Parses batches until there are no more; after a broken record it only takes them away.
-fn work(waiting: &Mutex<Receiver<Batch>>) -> Result<Vec<Placed>, Broken> {
-    let mut objects = Vec::new();
-    let mut problem = None;
+/// Parses batches until there are no more.
+fn work(waiting: &Mutex<Receiver<Batch>>) -> Vec<(usize, Decoded)> {
+    let mut decoded = Vec::new();
     loop {
         let next = waiting
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .recv();
         let Ok(batch) = next else { break };
-        if problem.is_none() {
-            problem = parse(&batch, &mut objects).err();
-        }
+        parse(&batch, &mut decoded);
     }
-    problem.map_or(Ok(objects), Err)
+    decoded
 }
 
-fn parse(batch: &Batch, objects: &mut Vec<Placed>) -> Result<(), Broken> {
+fn parse(batch: &Batch, decoded: &mut Vec<(usize, Decoded)>) {
     let mut begin = 0;
     for (place, end) in &batch.records {
         let bytes = batch.bytes.get(begin..*end).unwrap_or_default();
         begin = *end;
-        let object = Record::decode(bytes)
-            .and_then(Record::into_object)
-            .map_err(|detail| Broken {
-                place: *place,
-                detail,
-            })?;
-        objects.push((*place, Arc::new(object)));
+        let parts = Record::decode(bytes).and_then(Record::into_parts);
+        decoded.push((*place, parts.map(|(kind, object)| (kind, Arc::new(object)))));
     }
-    Ok(())
 }

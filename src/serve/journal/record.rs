@@ -64,12 +64,11 @@ impl<'a> Record<'a> {
         })
     }
 
-    pub(super) fn into_object(self) -> Result<Object, &'static str> {
-        if self.kind == ChangeKind::Deleted {
-            return Err("is marked present and deleted");
-        }
-        Object::parse(self.resource, Bytes::copy_from_slice(self.json))
-            .map_err(|_error| "is not a Kubernetes object")
+    /// What happened, and the object after it.
+    pub(super) fn into_parts(self) -> Result<(ChangeKind, Object), &'static str> {
+        let object = Object::parse(self.resource, Bytes::copy_from_slice(self.json))
+            .map_err(|_error| "is not a Kubernetes object")?;
+        Ok((self.kind, object))
     }
 }
 

@@ -53,6 +53,52 @@ fn committed_changes_come_back_and_revisions_never_go_back() {
 }
 
 #[test]
+fn the_last_changes_come_back_for_those_who_watched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store.redb");
+    let told = |restored: &Restored| -> Vec<String> {
+        let told = |(kind, object): &(ChangeKind, Arc<Object>)| {
+            format!("{kind:?} {}@{}", object.key.name, object.revision)
+        };
+        restored.history.records.iter().map(told).collect()
+    };
+    let (mut journal, restored) = Journal::open(&path).unwrap();
+    assert_eq!(restored.history.since, Revision(0));
+    journal
+        .commit(&[
+            change(ChangeKind::Added, "one", 1),
+            change(ChangeKind::Modified, "one", 2),
+            change(ChangeKind::Added, "two", 3),
+            change(ChangeKind::Deleted, "one", 4),
+        ])
+        .unwrap();
+    drop(journal);
+    let (mut journal, restored) = Journal::open(&path).unwrap();
+    let whole = [
+        "Added one@1",
+        "Modified one@2",
+        "Added two@3",
+        "Deleted one@4",
+    ];
+    assert_eq!(told(&restored), whole);
+    assert_eq!(restored.history.since, Revision(0));
+
+    // What is dropped is remembered, and what lies too far back is not read.
+    journal.superseded.bytes += SUPERSEDED_BYTES_MAX;
+    let first = 10;
+    let many: Vec<Change> = (first..first + HISTORY_MAX)
+        .map(|revision| change(ChangeKind::Added, &format!("n{revision}"), revision))
+        .collect();
+    journal.commit(&many).unwrap();
+    assert_eq!(journal.dropped, 4);
+    drop(journal);
+    let (_, restored) = Journal::open(&path).unwrap();
+    assert_eq!(restored.history.since, Revision(4));
+    assert_eq!(told(&restored).len() as u64, HISTORY_MAX);
+    assert_eq!(restored.objects.len() as u64, HISTORY_MAX + 1);
+}
+
+#[test]
 fn leases_are_not_written_but_their_revisions_are_reserved() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.redb");
