@@ -238,6 +238,26 @@ fn the_command_line_speaks_k9s() {
     console.shows(":po shop /cart");
 }
 
+/// A drain is asked for the row under the cursor: a filter that is not in force names another node.
+#[test]
+fn a_kind_is_opened_with_its_filter() {
+    let mut console = Console::new(View::Bays, (120, 40));
+    console.load(&shop());
+    let last = shop()
+        .iter()
+        .rfind(|object| object.key.resource == bayplan::k8s::resources::NODES)
+        .map(|node| node.name().to_owned())
+        .unwrap();
+    console.press(":");
+    for letter in format!("nodes /{last}").chars() {
+        console.tell(Msg::Key(bayplan::tui::key::Chord::char(letter)));
+    }
+    console.press("enter");
+    console.load(&shop());
+    assert_eq!(console.model.page().unwrap().filter(), Some(last.as_str()));
+    assert!(selected(&console).contains(&last), "{}", selected(&console));
+}
+
 #[test]
 fn the_palette_finds_objects_by_name() {
     let mut console = Console::new(View::Bays, (120, 40));

@@ -265,9 +265,12 @@ impl Follower {
                 self.send(FeedEvent::Changed(changes)).await?;
             }
             if let Some(ended) = end {
+                // Up to now the watch stood: silence meant that nothing had changed.
+                self.last_good = clock::now();
                 return Err(ended);
             }
         }
+        self.last_good = clock::now();
         Ok(())
     }
 

@@ -157,7 +157,11 @@ impl ObjectsPage {
                 .cache
                 .kinds
                 .iter()
-                .filter(|info| info.verbs.iter().any(|verb| verb == "list"))
+                .filter(|info| {
+                    ["list", "watch"]
+                        .iter()
+                        .all(|verb| info.verbs.iter().any(|has| has == verb))
+                })
                 .map(|info| KindRow {
                     count: context.cluster.count(&info.resource),
                     watched: context.cache.is_complete(&info.resource),
@@ -296,7 +300,13 @@ impl Page for ObjectsPage {
             self.list = Listing::of(source, TableState::default());
         }
         self.open = None;
-        let mut asks = self.resettle(context);
+        let mut asks = Vec::new();
+        if let Some(filter) = &opening.filter
+            && let Err(why) = self.set_filter(filter, context)
+        {
+            asks.push(Ask::Notice(Notice::warning(why)));
+        }
+        asks.extend(self.resettle(context));
         let of = opening.of.first();
         if let Some(uid) = opening.select.as_ref().or(of.map(|target| &target.uid)) {
             self.list.table.select(uid.clone());
