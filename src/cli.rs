@@ -189,9 +189,12 @@ struct Apply {
   bayplan plan --context prod --drain a01-h17
   bayplan plan --context prod --lose zone=eu-west-1b --allow-dip 60s -o markdown
   bayplan plan --cluster staging --scale deploy/cart=20 -n shop --wait 10m --lose rack=b07
-  kubectl get nodes,pods,deploy,rs,sts,ds,pdb,svc,pc,pvc,pv -A -o json > dump.json
+  kubectl get nodes,pods,deploy,rs,sts,ds,controllerrevisions,pdb,svc,pc,pvc,pv -A -o json > dump.json
   bayplan plan --from-dump dump.json --drain a01-h17 --save drain.rehearsal
   bayplan plan --open drain.rehearsal -o json
+  bayplan plan --context prod --compact                # needs 212 of 312 machines; which moves free some
+  bayplan plan --context prod --rebalance machines --allow-dip 60s
+  bayplan plan --from-dump dump.json --rebalance 'spread rack' -o markdown
   bayplan plan --from-dump dump.json --step 'set deploy/cart spread rack=1 -n shop' -f new.yaml
 
 Steps, with --step TEXT, or one a line in a file with --steps FILE:
@@ -202,7 +205,8 @@ Steps, with --step TEXT, or one a line in a file with --steps FILE:
   set KIND/NAME requests|limits [CONTAINER:]cpu=500m,memory=1Gi
   set KIND/NAME image [CONTAINER=]IMAGE
   set KIND/NAME spread LEVEL=SKEW [soft] · set KIND/NAME apart LEVEL [soft]
-  patch KIND/NAME JSON · apply FILE · pack most|least|balanced · wait DURATION")]
+  patch KIND/NAME JSON · apply FILE · pack most|least|balanced · wait DURATION
+  rebalance machines [emptydir] · rebalance spread [LEVEL] [emptydir]")]
 struct Plan {
     #[command(flatten)]
     target: TargetArguments,
@@ -249,6 +253,9 @@ struct Plan {
     /// From here on the scheduler prefers full, empty or evenly used machines
     #[arg(long, value_name = "most|least|balanced", help_heading = "Steps")]
     pack: Vec<String>,
+    /// Carry out the rebalancer's moves, wave by wave: machines, spread, 'spread rack'
+    #[arg(long, value_name = "machines|spread", help_heading = "Steps")]
+    rebalance: Vec<String>,
     /// Let virtual time pass
     #[arg(long, value_name = "DURATION", help_heading = "Steps")]
     wait: Vec<String>,
@@ -258,6 +265,12 @@ struct Plan {
     /// Steps from a file, one a line
     #[arg(long, value_name = "FILE", help_heading = "Steps")]
     steps: Vec<PathBuf>,
+    /// How few machines the workload needs after the steps, and the moves that free machines
+    ///
+    /// Pods that keep things in emptyDir volumes stay, unless `emptydir` gives these up.
+    #[arg(long, value_name = "emptydir", value_parser = ["", "emptydir"], hide_possible_values = true, num_args = 0..=1,
+        require_equals = true, default_missing_value = "")]
+    compact: Option<String>,
     /// What recovers within this long has not fallen below its target
     #[arg(long, value_name = "DURATION")]
     allow_dip: Option<String>,

@@ -20,6 +20,7 @@ mod intake;
 mod kinds;
 mod ledger;
 mod nearest;
+pub mod need;
 pub mod outcome;
 mod picture;
 mod pseudonym;
@@ -29,7 +30,7 @@ mod step;
 pub use fork::{Fork, Options, StepRefused};
 pub use kinds::{KINDS, Kind};
 pub use outcome::Outcome;
-pub use step::{Domain, GRAMMAR, Model, Packing, Reference, Setting, Step, StepError};
+pub use step::{Balance, Domain, GRAMMAR, Model, Packing, Reference, Setting, Step, StepError};
 
 #[cfg(test)]
 mod tests;

@@ -26,8 +26,20 @@ const FALLS: u8 = 2;
 
 /// Options whose name is the first word of a step.
 const VERBS: &[&str] = &[
-    "drain", "cordon", "uncordon", "lose", "restore", "add", "remove", "scale", "set", "patch",
-    "evict", "pack", "wait",
+    "drain",
+    "cordon",
+    "uncordon",
+    "lose",
+    "restore",
+    "add",
+    "remove",
+    "scale",
+    "set",
+    "patch",
+    "evict",
+    "pack",
+    "rebalance",
+    "wait",
 ];
 
 pub fn run(command: &Plan, matches: &ArgMatches) -> Result<ExitCode> {
@@ -44,7 +56,7 @@ pub fn run(command: &Plan, matches: &ArgMatches) -> Result<ExitCode> {
     let namespace = command.namespace.as_deref().unwrap_or(&start.namespace);
     let given = steps(matches, namespace)?;
     start.steps.extend(given);
-    if start.steps.is_empty() {
+    if start.steps.is_empty() && command.compact.is_none() {
         bail!("there is nothing to rehearse: give at least one step, such as --drain NODE");
     }
     if start.cluster.nodes().next().is_none() {
@@ -67,7 +79,11 @@ pub fn run(command: &Plan, matches: &ArgMatches) -> Result<ExitCode> {
             .with_context(|| format!("step {}, `{step}`, cannot be taken", place + 1))?;
     }
     tracing::info!(took = ?began.elapsed(), "rehearsed");
-    let outcome = fork.outcome(grace_s);
+    let mut outcome = fork.outcome(grace_s);
+    if let Some(word) = &command.compact {
+        outcome.need = Some(fork.need(!word.is_empty()));
+        tracing::info!(took = ?began.elapsed(), "compacted");
+    }
     let text = match command.output {
         PlanFormat::Table => report::write(&outcome, Form::Text),
         PlanFormat::Markdown => report::write(&outcome, Form::Markdown),

@@ -3,11 +3,13 @@
 mod act;
 mod drain;
 mod find;
+mod rebalance;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::intake;
 use super::ledger::Ledger;
+use super::need::Need;
 use super::outcome::{Effects, Outcome, Picture, StepOutcome};
 use super::picture;
 use super::step::Step;
@@ -169,8 +171,18 @@ impl Fork {
             before: self.before.clone(),
             after,
             emptied,
+            need: None,
             not_modelled: self.not_modelled.clone(),
         }
+    }
+
+    /// How few machines the workload needs as things stand in the fork.
+    pub fn need(&self, empty_dirs: bool) -> Need {
+        Need::of(
+            self.world.scheduler().snapshot(),
+            self.options.seed,
+            empty_dirs,
+        )
     }
 
     /// A machine that the rehearsal added was never emptied.

@@ -47,6 +47,7 @@ pub fn of(cluster: &Cluster, seed: u64, now: Timestamp) -> Intake {
         ids: Stream::new(seed, "intake"),
         now,
         failing: 0,
+        ranges: 0,
     };
     for resource in cluster.resources() {
         if !kinds::is_left_behind(resource) {
@@ -73,6 +74,8 @@ struct Builder {
     ids: Stream,
     now: Timestamp,
     failing: usize,
+    /// Ranges of pod addresses given out.
+    ranges: u32,
 }
 
 impl Builder {
@@ -80,7 +83,9 @@ impl Builder {
         self.uids.insert(object.uid.clone());
         let changed = if object.node().is_some() {
             let label = json!(lab::RUNTIME_SIMULATED).to_string();
-            rewrite::with_metadata(object, "labels", lab::RUNTIME_LABEL, &label)
+            let labelled = rewrite::with_metadata(object, "labels", lab::RUNTIME_LABEL, &label);
+            self.with_addresses(labelled.as_ref().unwrap_or(object))
+                .or(labelled)
         } else if self.is_failing(object) {
             self.failing += 1;
             let annotation = json!("never-ready").to_string();
@@ -90,6 +95,24 @@ impl Builder {
         };
         self.objects
             .push(changed.map_or_else(|| Arc::clone(object), Arc::new));
+    }
+
+    /// A simulated machine gives pods addresses out of `spec.podCIDR`. Many networks hand them out
+    /// themselves and leave it empty, or use IPv6; such a machine gets a range of its own (of
+    /// 100.64.0.0/10, RFC 6598), without which no pod would ever start there.
+    fn with_addresses(&mut self, object: &Object) -> Option<Object> {
+        let range = &object.node()?.pod_cidr;
+        if range.contains('.') {
+            return None;
+        }
+        let number = self.ranges;
+        self.ranges = (self.ranges + 1) % (64 * 256);
+        let mut json = object.json();
+        let range = format!("100.{}.{}.0/24", 64 + number / 256, number % 256);
+        let spec = json.as_object_mut()?.entry("spec");
+        let spec = spec.or_insert_with(|| json!({})).as_object_mut()?;
+        spec.insert("podCIDR".to_owned(), json!(range));
+        Object::from_json(object.key.resource.clone(), &json).ok()
     }
 
     fn is_failing(&self, object: &Object) -> bool {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::need::Need;
 use crate::k8s::Name;
 use crate::topology::{Class, WorkloadKey};
 
@@ -26,6 +27,9 @@ pub struct Outcome {
     pub after: Picture,
     /// Machines that hold no pods but daemons now, and held others before.
     pub emptied: Vec<Name>,
+    /// How few machines the workload needs after all steps, where that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub need: Option<Need>,
     /// What the answer does not take into account.
     pub not_modelled: Vec<String>,
 }

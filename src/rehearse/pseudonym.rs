@@ -134,6 +134,8 @@ impl Pseudonyms {
         let words = step.split(' ').enumerate();
         let words = words.map(|(place, word)| match word.split_once('=') {
             _ if place == 0 => word.to_owned(),
+            // A goal is no name, and a level's word stays.
+            _ if step.starts_with("rebalance ") => self.key(word),
             Some((key, value)) if value.parse::<u32>().is_err() => {
                 format!("{}={}", self.key(key), self.text(value))
             }

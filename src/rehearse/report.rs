@@ -1,6 +1,8 @@
 //! An outcome for people: as text for a terminal, as Markdown for a change request. Both are made
 //! from the same sections; JSON is the outcome itself.
 
+mod need;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -32,7 +34,8 @@ struct Section {
 /// The whole outcome, ending in the verdict.
 pub fn write(outcome: &Outcome, form: Form) -> String {
     let mut out = title(outcome, form);
-    for section in sections(outcome) {
+    let need = outcome.need.as_ref().map(need::sections);
+    for section in need.into_iter().flatten().chain(sections(outcome)) {
         if !section.rows.is_empty() {
             out.push('\n');
             match form {

@@ -65,6 +65,12 @@ pub enum Step {
     },
     /// The scheduler's preference among nodes that fit.
     Pack(Packing),
+    /// The rebalancer's moves, wave by wave.
+    Rebalance {
+        balance: Balance,
+        /// Pods move although that loses their `emptyDir` volumes.
+        empty_dirs: bool,
+    },
     Wait(SignedDuration),
 }
 
@@ -128,6 +134,15 @@ pub enum Packing {
     Balanced,
 }
 
+/// What a rebalancing is for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Balance {
+    /// Empty as many machines as can be.
+    Machines,
+    /// Even out replicas over the domains of a level.
+    Spread { level: Name },
+}
+
 impl Packing {
     pub fn word(self) -> &'static str {
         match self {
@@ -177,6 +192,16 @@ impl fmt::Display for Step {
             } => write!(f, "apply {from} -n {namespace}"),
             Self::Evict { namespace, pod } => write!(f, "evict {pod} -n {namespace}"),
             Self::Pack(packing) => write!(f, "pack {}", packing.word()),
+            Self::Rebalance {
+                balance,
+                empty_dirs,
+            } => {
+                let word = if *empty_dirs { " emptydir" } else { "" };
+                match balance {
+                    Balance::Machines => write!(f, "rebalance machines{word}"),
+                    Balance::Spread { level } => write!(f, "rebalance spread {level}{word}"),
+                }
+            }
             Self::Wait(length) => write!(f, "wait {}", duration_text(*length)),
         }
     }

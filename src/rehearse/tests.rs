@@ -389,3 +389,131 @@ fn a_saved_rehearsal_is_taken_again_with_the_same_outcome() {
     assert_eq!(renamed.total.pending.len(), again.total.pending.len());
     assert!(Archive::decode(b"PK").is_err());
 }
+
+#[test]
+fn the_rebalancer_frees_machines_and_no_budget_breaks() {
+    let lab = Lab::new();
+    // With less to do, much of the fleet stands half empty.
+    let shrink = ["scale deploy/full=0", "scale deploy/web=6"];
+    let text = "rebalance machines";
+    let outcome = rehearse(&lab, 1, &[shrink[0], shrink[1], text]);
+    let step = outcome.steps.last().unwrap();
+    assert!(
+        step.notes[0].contains("in 1 wave") || step.notes[0].contains("waves"),
+        "{step:#?}"
+    );
+    assert!(!step.effects.moved.is_empty(), "{step:#?}");
+    assert_eq!(outcome.total.budgets, []);
+    assert_eq!(outcome.total.quorums, []);
+    assert_eq!(outcome.total.pending, []);
+    let held = step
+        .notes
+        .iter()
+        .any(|note| note.contains("budget `cart` allows no disruption"));
+    assert!(held, "cart's budget needs all six: {:?}", step.notes);
+    let before = outcome.steps.len();
+    assert!(before == 3 && !outcome.emptied.is_empty(), "{outcome:#?}");
+    let again = rehearse(&lab, 1, &[shrink[0], shrink[1], text]);
+    assert_eq!(outcome, again);
+}
+
+#[test]
+fn the_rebalancer_evens_out_what_stands_in_one_rack() {
+    let lab = Lab::new();
+    let crowd = [
+        "cordon r2-h01",
+        "cordon r2-h02",
+        "cordon r2-h03",
+        "cordon r3-h01",
+        "cordon r3-h02",
+        "cordon r3-h03",
+        "cordon r4-h01",
+        "cordon r4-h02",
+        "cordon r4-h03",
+        "scale deploy/full=0",
+        "scale deploy/web=0",
+        "scale deploy/web=6",
+        "uncordon r2-h01",
+        "uncordon r3-h01",
+        "uncordon r4-h01",
+    ];
+    let mut steps = crowd.to_vec();
+    steps.push("rebalance spread rack");
+    let outcome = rehearse(&lab, 1, &steps);
+    let step = outcome.steps.last().unwrap();
+    let left = |moved: &&super::outcome::Move| {
+        moved.from.starts_with("r1-") && !moved.to.starts_with("r1-")
+    };
+    assert!(
+        step.effects.moved.iter().any(|moved| left(&moved)),
+        "{step:#?}"
+    );
+    assert_eq!(outcome.total.budgets, []);
+}
+
+#[test]
+fn what_the_workload_needs_is_part_of_the_outcome_where_it_is_asked() {
+    let lab = Lab::new();
+    let mut fork = lab.fork(1);
+    assert!(fork.outcome(0).need.is_none());
+    for text in ["scale deploy/full=0", "scale deploy/web=6"] {
+        fork.take(&Step::parse(text, "default").unwrap()).unwrap();
+    }
+    let need = fork.need(false);
+    assert_eq!(
+        need,
+        fork.need(false),
+        "the same seed gives the same answer"
+    );
+    // Six carts of 200m, six webs of 250m, three of 500m and an agent each: one of four cores is
+    // too small, two are not.
+    assert_eq!((need.machines, need.needs, need.pods), (12, Some(2), 15));
+    assert_eq!(need.sentence(), "this workload needs 2 of your 12 machines");
+    assert!(need.in_use_after < need.in_use);
+    assert_eq!(need.in_use - need.in_use_after, need.frees.len());
+    let mut outcome = fork.outcome(0);
+    outcome.need = Some(need);
+    let text = report::write(&outcome, Form::Text);
+    for words in [
+        "this workload needs 2 of your 12 machines",
+        "MOVES, WAVE BY WAVE",
+        "MACHINES THAT THE MOVES FREE",
+        "budget `cart` allows no disruption now",
+        "worst spread over zones",
+    ] {
+        assert!(text.contains(words), "`{words}` is missing: {text}");
+    }
+    let markdown = report::write(&outcome, Form::Markdown);
+    assert!(
+        markdown.contains("| wave | pod | from | to | budget |"),
+        "{markdown}"
+    );
+    let json = serde_json::to_value(&outcome).unwrap();
+    assert_eq!(json["need"]["needs"], json!(2));
+    assert!(json["need"]["waves"][0][0]["pod"].is_string());
+}
+
+#[test]
+fn machines_without_a_pod_range_start_pods_too() {
+    let lab = Lab::new();
+    let mut cluster = lab.world.cluster().clone();
+    for node in lab.world.cluster().nodes() {
+        let mut json = node.json();
+        json["spec"]["podCIDR"] = json!("fd00:1::/64");
+        let changed = crate::k8s::Object::from_json(resources::NODES, &json).unwrap();
+        cluster.insert(&std::sync::Arc::new(changed));
+    }
+    let options = Options {
+        source: "lab".to_owned(),
+        seed: 1,
+        now: lab.now,
+    };
+    let mut fork = Fork::of(&cluster, options, Vec::new());
+    fork.take(&Step::parse("scale deploy/web=14", "default").unwrap())
+        .unwrap();
+    let outcome = fork.outcome(0);
+    assert!(!outcome.falls_below_target, "{outcome:#?}");
+    let web = |object: &&std::sync::Arc<crate::k8s::Object>| object.name().starts_with("web-");
+    let ready = fork.cluster().pods().filter(web);
+    assert_eq!(ready.filter(|pod| pod.pod().unwrap().ready).count(), 14);
+}

@@ -104,6 +104,22 @@ impl Snapshot {
 
     /// Places the pods one after the other as if they were created anew, without preemption.
     pub fn place(&self, pods: &[Arc<Object>], options: PlaceOptions) -> Placement {
+        self.place_until(pods, options, usize::MAX)
+    }
+
+    /// Whether at most `pending_max` of the pods find no place; known as soon as one more finds none.
+    pub fn fits(&self, pods: &[Arc<Object>], options: PlaceOptions, pending_max: usize) -> bool {
+        let placement = self.place_until(pods, options, pending_max);
+        placement.refused.len() <= pending_max
+    }
+
+    /// Places pods until more than `refused_max` were refused.
+    fn place_until(
+        &self,
+        pods: &[Arc<Object>],
+        options: PlaceOptions,
+        refused_max: usize,
+    ) -> Placement {
         let mut placement = Placement {
             placed: Vec::with_capacity(pods.len()),
             refused: Vec::new(),
@@ -120,6 +136,9 @@ impl Snapshot {
             subjects.sort_by_key(|subject| std::cmp::Reverse(subject.priority()));
         }
         for subject in subjects {
+            if placement.refused.len() > refused_max {
+                break;
+            }
             match placement.after.place_one(&mut fast, &subject, options.seed) {
                 Ok(node) => placement
                     .placed

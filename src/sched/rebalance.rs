@@ -13,6 +13,8 @@ pub mod movable;
 mod spread;
 mod waves;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::framework;
@@ -38,6 +40,9 @@ pub struct Options {
     pub moves_max: usize,
     /// At most so many machines are tried to be emptied.
     pub machines_tried_max: usize,
+    /// Pods move although they keep things in `emptyDir` volumes on their machine's disk, and lose
+    /// them, as `kubectl drain --delete-emptydir-data` wants it.
+    pub empty_dirs: bool,
 }
 
 impl Default for Options {
@@ -45,6 +50,7 @@ impl Default for Options {
         Self {
             moves_max: 1000,
             machines_tried_max: 500,
+            empty_dirs: false,
         }
     }
 }
@@ -54,6 +60,10 @@ pub struct Move {
     pub pod: ObjectKey,
     pub from: Name,
     pub to: Name,
+    /// The disruption budget that covers the pod and allows it to go in its wave.
+    pub budget: Option<Name>,
+    /// An `emptyDir` volume whose contents the move loses.
+    pub loses: Option<Name>,
 }
 
 /// What a proposal changes, as numbers.
@@ -81,6 +91,31 @@ pub struct Rebalance {
     /// Pods on machines that might have been freed, or of controllers that might have been evened
     /// out, which nothing may move.
     pub fixed: Vec<(ObjectKey, Fixed)>,
+}
+
+impl Rebalance {
+    /// How many moves lose what their pod keeps on the machine's disk.
+    pub fn losing(&self) -> usize {
+        let moves = self.waves.iter().flatten();
+        moves.filter(|step| step.loses.is_some()).count()
+    }
+
+    pub fn moves(&self) -> usize {
+        self.waves.iter().map(Vec::len).sum()
+    }
+
+    /// How many pods stay for which reason, most of them first.
+    pub fn fixed_by_reason(&self) -> Vec<(String, usize)> {
+        let pods: BTreeMap<&ObjectKey, &Fixed> =
+            self.fixed.iter().map(|(pod, why)| (pod, why)).collect();
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for why in pods.into_values() {
+            *counts.entry(why.to_string()).or_default() += 1;
+        }
+        let mut reasons: Vec<(String, usize)> = counts.into_iter().collect();
+        reasons.sort_by_key(|(_, pods)| Reverse(*pods));
+        reasons
+    }
 }
 
 /// Over what machine loss is most often shared, for the gain of goals that name no label.
@@ -123,14 +158,18 @@ struct Step {
     pod: Arc<Object>,
     from: Name,
     to: Name,
+    /// Known when its wave is.
+    budget: Option<Name>,
 }
 
 impl Step {
     fn shown(self) -> Move {
         Move {
+            loses: movable::local_volume(&self.pod),
             pod: self.pod.key.clone(),
             from: self.from,
             to: self.to,
+            budget: self.budget,
         }
     }
 }
@@ -159,7 +198,7 @@ fn gain(before: &Snapshot, after: &Snapshot, key: &Name) -> Gain {
 }
 
 /// Whether the node runs a pod that would run elsewhere without it.
-fn is_used(node: &NodeInfo) -> bool {
+pub fn is_used(node: &NodeInfo) -> bool {
     node.pods
         .iter()
         .any(|entry| !stays_with_its_node(&entry.object))

@@ -362,3 +362,109 @@ fn a_folder_without_permission_is_said_so() {
     assert_eq!(said.lines().count(), 1, "{said}");
     std::fs::set_permissions(at.join("closed"), mode(0o755)).unwrap();
 }
+
+/// Six machines of 8 cores without a pod range, a service of six pods with a budget that lets two go,
+/// and a daemon everywhere: what `kubectl get -A -o json` would print of them.
+fn half_empty() -> String {
+    let mut items = Vec::new();
+    let owner = |kind: &str, name: &str| {
+        serde_json::json!([{"apiVersion": "apps/v1", "kind": kind, "name": name,
+            "uid": format!("uid-{name}"), "controller": true}])
+    };
+    let pod = |name: String, app: &str, kind: &str, node: usize, cpu: &str| {
+        serde_json::json!({"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"name": name, "namespace": "shop", "uid": name,
+                "labels": {"app": app}, "ownerReferences": owner(kind, app)},
+            "spec": {"nodeName": format!("m{node}"), "containers": [{"name": "app",
+                "image": "app:1", "resources": {"requests": {"cpu": cpu, "memory": "256Mi"}}}]},
+            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}})
+    };
+    for node in 0..6 {
+        let offer = serde_json::json!({"cpu": "8", "memory": "32Gi", "pods": "110"});
+        items.push(serde_json::json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": format!("m{node}"), "uid": format!("m{node}"),
+                "labels": {"kubernetes.io/hostname": format!("m{node}")}},
+            "status": {"capacity": offer, "allocatable": offer,
+                "conditions": [{"type": "Ready", "status": "True"}]}}));
+        items.push(pod(
+            format!("logs-{node}"),
+            "logs",
+            "DaemonSet",
+            node,
+            "500m",
+        ));
+        items.push(pod(format!("web-{node}"), "web", "ReplicaSet", node, "1"));
+    }
+    let app = "web";
+    let labels = serde_json::json!({"app": app});
+    let template = serde_json::json!({"metadata": {"labels": labels}, "spec": {
+        "containers": [{"name": "app", "image": "app:1", "resources":
+            {"requests": {"cpu": "1", "memory": "256Mi"}}}]}});
+    items.push(
+        serde_json::json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+        "metadata": {"name": app, "namespace": "shop", "uid": format!("uid-{app}")},
+        "spec": {"replicas": 6, "selector": {"matchLabels": labels}, "template": template},
+        "status": {"replicas": 6, "readyReplicas": 6}}),
+    );
+    items.push(
+        serde_json::json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+        "metadata": {"name": app, "namespace": "shop", "uid": "budget"},
+        "spec": {"maxUnavailable": 2, "selector": {"matchLabels": labels}},
+        "status": {"disruptionsAllowed": 2, "currentHealthy": 6, "desiredHealthy": 4,
+            "expectedPods": 6}}),
+    );
+    serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+}
+
+#[test]
+fn a_plan_says_how_few_machines_are_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("dump.json"), half_empty()).unwrap();
+    let plan = |more: &[&str]| {
+        let mut arguments = vec!["plan", "--from-dump", "dump.json"];
+        arguments.extend(more);
+        let output = bayplan(at, &arguments).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.is_empty(), "{said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = plan(&["--compact"]);
+    assert_eq!(code, Some(0), "{text}");
+    // 7.5 cores a machine without the daemon: six pods of one core fit one.
+    for words in [
+        "this workload needs 1 of your 6 machines",
+        "6 machines are in use; 5 moves in 3 waves free 5 of them, within the budgets",
+        "nothing falls below its target",
+    ] {
+        assert!(text.contains(words), "`{words}` is missing: {text}");
+    }
+    let (_, again) = plan(&["--compact"]);
+    assert_eq!(text, again, "the same seed gives the same proposal");
+    let (code, json) = plan(&["--compact", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((code, &json["need"]["needs"]), (Some(0), &1.into()));
+    for wave in json["need"]["waves"].as_array().unwrap() {
+        let moves = wave.as_array().unwrap();
+        assert!(moves.len() <= 2, "the budget lets two go: {wave}");
+        assert!(moves.iter().all(|one| one["budget"] == "web"), "{wave}");
+    }
+    let (_, markdown) = plan(&["--compact", "-o", "markdown"]);
+    assert!(markdown.contains("| wave | pod |"), "{markdown}");
+    // Carried out, pods are missing for as long as they need to start.
+    let (code, text) = plan(&["--rebalance", "machines"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(
+        text.contains("5 moves in 3 waves shall free 5 machines"),
+        "{text}"
+    );
+    assert!(!text.contains("BUDGETS BROKEN"), "{text}");
+    let (code, text) = plan(&["--rebalance", "machines", "--allow-dip", "5m"]);
+    assert_eq!(code, Some(0), "{text}");
+    refused(
+        at,
+        &["plan", "--from-dump", "dump.json", "--rebalance", "racks"],
+        &["`racks` is no goal; machines and spread are"],
+    );
+}

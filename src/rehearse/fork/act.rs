@@ -71,6 +71,10 @@ impl Fork {
                 let configuration = configuration(*packing);
                 self.world.set_scheduler(configuration, self.options.seed);
             }
+            Step::Rebalance {
+                balance,
+                empty_dirs,
+            } => return self.rebalance(balance, *empty_dirs),
             Step::Wait(_) => {}
         }
         Ok(Vec::new())

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::{Domain, Model, Packing, Reference, Setting, Step};
+use super::{Balance, Domain, Model, Packing, Reference, Setting, Step};
 use crate::k8s::Name;
 use crate::k8s::quantity::Quantity;
 use crate::rehearse::nearest::nearest;
@@ -28,6 +28,8 @@ pub const GRAMMAR: &[&str] = &[
     "apply FILE [-n NAMESPACE]",
     "evict POD [-n NAMESPACE]",
     "pack most|least|balanced",
+    "rebalance machines [emptydir]",
+    "rebalance spread [LEVEL] [emptydir]",
     "wait DURATION (90s, 10m, 1h30m)",
 ];
 
@@ -113,6 +115,7 @@ impl Step {
                 }
             }
             "pack" => Self::Pack(packing(words.next_or("most, least or balanced")?)?),
+            "rebalance" => balance(&mut words)?,
             "wait" => Self::Wait(duration(words.next_or("a duration")?)?),
             unknown => {
                 let word = unknown.to_owned();
@@ -330,6 +333,33 @@ fn packing(word: &str) -> Result<Packing, StepError> {
         .ok_or_else(|| malformed(word, "strategy; most, least and balanced are"))
 }
 
+/// Spread is over zones where no level is named: what is lost as a whole most often.
+fn balance(words: &mut Words<'_>) -> Result<Step, StepError> {
+    const EMPTY_DIR: &str = "emptydir";
+    let goal = words.next_or("machines or spread")?;
+    let mut next = words.left.next();
+    let balance = match goal {
+        "machines" => Balance::Machines,
+        "spread" => Balance::Spread {
+            level: match next.filter(|word| *word != EMPTY_DIR) {
+                Some(level) => {
+                    next = words.left.next();
+                    Name::new(level)
+                }
+                None => Name::new_static("zone"),
+            },
+        },
+        word => return Err(malformed(word, "goal; machines and spread are")),
+    };
+    match next {
+        None | Some(EMPTY_DIR) => Ok(Step::Rebalance {
+            balance,
+            empty_dirs: next.is_some(),
+        }),
+        Some(word) => Err(malformed(word, "`emptydir`")),
+    }
+}
+
 fn json(text: &str) -> Result<Value, StepError> {
     const EXPECTED: &str = "JSON object (a strategic merge patch)";
     let value: Value = serde_json::from_str(text).map_err(|_error| malformed(text, EXPECTED))?;
@@ -430,6 +460,14 @@ mod tests {
         reads("apply a/b.yaml", "apply a/b.yaml -n shop");
         reads("evict web/cart-1", "evict cart-1 -n web");
         reads("pack most", "pack most");
+        reads("rebalance machines", "rebalance machines");
+        reads("rebalance spread", "rebalance spread zone");
+        reads("rebalance spread rack", "rebalance spread rack");
+        reads("rebalance machines emptydir", "rebalance machines emptydir");
+        reads(
+            "rebalance spread emptydir",
+            "rebalance spread zone emptydir",
+        );
         reads("wait +90s", "wait 1m30s");
     }
 
@@ -455,6 +493,9 @@ mod tests {
         refuses("set deploy/cart apart node hard", "`hard` is no `soft`");
         refuses("patch deploy/cart {", "JSON object");
         refuses("pack tight", "most, least and balanced are");
+        refuses("rebalance machines all", "`all` is no `emptydir`");
+        refuses("rebalance spread rack emptydir x", "one word too many");
+        refuses("rebalance racks", "machines and spread are");
         refuses("wait 10", "duration such as 90s");
         refuses("wait 99999h", "duration such as 90s");
         refuses("evict", "a pod is missing");

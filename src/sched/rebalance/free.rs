@@ -25,7 +25,7 @@ pub(super) fn moves(
         if !go_on() {
             break;
         }
-        let Some(pods) = load(&after, &name, blocking) else {
+        let Some(pods) = load(&after, &name, options, blocking) else {
             continue;
         };
         if steps.len() + pods.len() > options.moves_max {
@@ -54,6 +54,7 @@ fn candidates(snapshot: &Snapshot) -> Vec<Name> {
 fn load(
     snapshot: &Snapshot,
     name: &str,
+    options: Options,
     blocking: &mut Vec<(ObjectKey, Fixed)>,
 ) -> Option<Vec<Arc<Object>>> {
     let node = snapshot.node(snapshot.node_id(name)?)?;
@@ -63,7 +64,7 @@ fn load(
         if stays_with_its_node(&entry.object) {
             continue;
         }
-        match fixed(snapshot, &entry.object) {
+        match fixed(snapshot, &entry.object, options.empty_dirs) {
             None => pods.push(entry),
             Some(Fixed::OfItsNode) => {}
             Some(reason) => {
@@ -118,6 +119,7 @@ fn empty(
             pod: Arc::clone(pod),
             from: name.clone(),
             to: after.node_name(target),
+            budget: None,
         });
     }
     Some((after, steps))

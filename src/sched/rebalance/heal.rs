@@ -22,9 +22,9 @@ pub(super) fn moves(
     controllers.sort_by_key(|entry| Reverse(entry.skew()));
     let mut steps: Vec<Step> = Vec::new();
     for mut replicas in controllers {
-        keep_movable(snapshot, &mut replicas, blocking);
+        keep_movable(snapshot, &mut replicas, options, blocking);
         while steps.len() < options.moves_max && go_on() {
-            let Some(step) = even_out(&mut after, key, &mut replicas) else {
+            let Some(step) = even_out(&mut after, key, &mut replicas, options) else {
                 break;
             };
             steps.push(step);
@@ -37,6 +37,7 @@ pub(super) fn moves(
 fn keep_movable(
     snapshot: &Snapshot,
     replicas: &mut Replicas,
+    options: Options,
     blocking: &mut Vec<(ObjectKey, Fixed)>,
 ) {
     if replicas.skew() < 2 {
@@ -44,16 +45,21 @@ fn keep_movable(
     }
     for pods in replicas.domains.values_mut() {
         for (pod, _) in pods.iter() {
-            if let Some(reason) = fixed(snapshot, pod) {
+            if let Some(reason) = fixed(snapshot, pod, options.empty_dirs) {
                 blocking.push((pod.key.clone(), reason));
             }
         }
-        pods.sort_by_key(|(pod, _)| fixed(snapshot, pod).is_some());
+        pods.sort_by_key(|(pod, _)| fixed(snapshot, pod, options.empty_dirs).is_some());
     }
 }
 
 /// One replica from the fullest domain to the emptiest that takes it.
-fn even_out(after: &mut Snapshot, key: &str, replicas: &mut Replicas) -> Option<Step> {
+fn even_out(
+    after: &mut Snapshot,
+    key: &str,
+    replicas: &mut Replicas,
+    options: Options,
+) -> Option<Step> {
     let (fullest, most) = replicas
         .domains
         .iter()
@@ -69,7 +75,7 @@ fn even_out(after: &mut Snapshot, key: &str, replicas: &mut Replicas) -> Option<
     let pods: Vec<(Arc<Object>, Name)> = replicas.domains.get(&fullest)?.clone();
     for (_, domain) in emptier {
         for (place, (pod, from)) in pods.iter().enumerate() {
-            if fixed(after, pod).is_some() {
+            if fixed(after, pod, options.empty_dirs).is_some() {
                 break;
             }
             let source = after.node_id(from)?;
@@ -86,6 +92,7 @@ fn even_out(after: &mut Snapshot, key: &str, replicas: &mut Replicas) -> Option<
                     pod: Arc::clone(pod),
                     from: from.clone(),
                     to,
+                    budget: None,
                 });
             }
             if let Some(entry) = entry {

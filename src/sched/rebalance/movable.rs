@@ -85,10 +85,23 @@ struct EmptyDirWire {
 }
 
 impl VolumeWire {
-    fn is_local(&self) -> bool {
+    fn is_on_disk(&self) -> bool {
         let on_disk = |dir: &EmptyDirWire| dir.medium != "Memory";
-        self.host_path.is_some() || self.empty_dir.as_ref().is_some_and(on_disk)
+        self.empty_dir.as_ref().is_some_and(on_disk)
     }
+
+    fn keeps(&self, empty_dirs: bool) -> bool {
+        self.host_path.is_some() || (!empty_dirs && self.is_on_disk())
+    }
+}
+
+/// The first volume of the pod that is lost when it moves.
+pub(super) fn local_volume(pod: &Object) -> Option<Name> {
+    let wire: Wire = serde_json::from_slice(&pod.bytes).ok()?;
+    let mut volumes = wire.spec.volumes.unwrap_or_default().into_iter();
+    volumes
+        .find(VolumeWire::is_on_disk)
+        .map(|volume| volume.name)
 }
 
 /// Daemons and mirror pods: they come and go with their node.
@@ -97,8 +110,9 @@ pub fn stays_with_its_node(pod: &Object) -> bool {
         .is_some_and(|owner| owner.kind == "DaemonSet" || owner.kind == "Node")
 }
 
-/// Why the pod may not be moved, if so.
-pub(super) fn fixed(snapshot: &Snapshot, pod: &Object) -> Option<Fixed> {
+/// Why the pod may not be moved, if so. With `empty_dirs`, what it keeps in `emptyDir` volumes is no
+/// reason.
+pub(super) fn fixed(snapshot: &Snapshot, pod: &Object, empty_dirs: bool) -> Option<Fixed> {
     if stays_with_its_node(pod) {
         return Some(Fixed::OfItsNode);
     }
@@ -121,7 +135,7 @@ pub(super) fn fixed(snapshot: &Snapshot, pod: &Object) -> Option<Fixed> {
     }
     let volumes = wire.spec.volumes.unwrap_or_default();
     if safe != Some("true")
-        && let Some(local) = volumes.into_iter().find(VolumeWire::is_local)
+        && let Some(local) = volumes.into_iter().find(|volume| volume.keeps(empty_dirs))
     {
         return Some(Fixed::LocalStorage(local.name));
     }

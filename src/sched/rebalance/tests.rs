@@ -94,7 +94,7 @@ fn what_may_not_move_says_why() {
     ];
     for (draft, expected) in cases {
         let snapshot = Snapshot::of(&cluster([&node("one"), &draft]));
-        assert_eq!(movable::fixed(&snapshot, &draft.build()), expected);
+        assert_eq!(movable::fixed(&snapshot, &draft.build(), false), expected);
     }
     let draft = replica("x", "web", "one");
     let rows = [
@@ -112,8 +112,36 @@ fn what_may_not_move_says_why() {
     ];
     for (budgets, expected) in rows {
         let snapshot = Snapshot::of(&cluster(budgets.iter().chain([&draft])));
-        assert_eq!(movable::fixed(&snapshot, &draft.build()), expected);
+        assert_eq!(movable::fixed(&snapshot, &draft.build(), false), expected);
     }
+}
+
+#[test]
+fn what_is_kept_on_disk_is_given_up_only_where_that_is_said() {
+    let on_disk = json!({"spec": {"volumes": [{"name": "cache", "emptyDir": {}}]}});
+    let of_host = json!({"spec": {"volumes": [{"name": "sock", "hostPath": {"path": "/x"}}]}});
+    let fleet = |volume: &serde_json::Value| {
+        let bare = pod("bare").cpu("1").node("two");
+        let web = replica("web-1", "web", "one").with(volume);
+        let drafts = [node("one"), node("two"), bare, web];
+        Snapshot::of(&cluster(&drafts))
+    };
+    let propose = |volume, empty_dirs| {
+        let options = Options {
+            empty_dirs,
+            ..Options::default()
+        };
+        rebalance(&fleet(volume), &Goal::FreeMachines, options, &mut always())
+    };
+    assert_eq!(propose(&on_disk, false).moves(), 0);
+    let found = propose(&on_disk, true);
+    assert_eq!((found.moves(), found.losing()), (1, 1));
+    assert_eq!(found.waves[0][0].loses, Some("cache".into()));
+    assert_eq!(
+        propose(&of_host, true).moves(),
+        0,
+        "a path of the host stays"
+    );
 }
 
 #[test]
@@ -124,6 +152,8 @@ fn a_wave_evicts_no_more_than_the_budget_allows() {
     let found = propose(&cluster(&drafts), &Goal::FreeMachines);
     let sizes: Vec<usize> = found.waves.iter().map(Vec::len).collect();
     assert_eq!(sizes, [2, 2, 1]);
+    let moves = found.waves.concat();
+    assert!(moves.iter().all(|step| step.budget == Some("web".into())));
     assert_eq!(found.gain.freed, ["one"]);
 }
 
@@ -235,7 +265,11 @@ fn replay(start: &Cluster, found: &Rebalance, at: &str) -> Cluster {
             ));
         }
         for (app, count) in evicted {
+            let of_app = |step: &&Move| step.pod.name.starts_with(app.as_str());
+            let named = wave.iter().filter(of_app).map(|step| &step.budget);
             let budget = start.find(&resources::POD_DISRUPTION_BUDGETS, "default", &app);
+            let name = budget.map(|budget| budget.key.name.clone());
+            assert!(named.into_iter().all(|shown| *shown == name), "{at}");
             let Some(budget) = budget else { continue };
             let json: serde_json::Value = serde_json::from_slice(&budget.bytes).unwrap();
             let allowed = json["status"]["disruptionsAllowed"].as_i64().unwrap();

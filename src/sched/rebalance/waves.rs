@@ -43,7 +43,7 @@ fn attempt(snapshot: &Snapshot, steps: &[Step]) -> (Vec<Vec<Step>>, Snapshot, Ve
 fn wave(state: &mut Snapshot, steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
     let mut left: BTreeMap<(Name, Name), i64> = BTreeMap::new();
     let (mut wave, mut waiting) = (Vec::new(), Vec::new());
-    for step in steps {
+    for mut step in steps {
         let budgets: Vec<_> = movable::budgets(state, &step.pod)
             .map(|(name, budget)| {
                 let key = (step.pod.key.namespace.clone(), name.clone());
@@ -52,6 +52,7 @@ fn wave(state: &mut Snapshot, steps: Vec<Step>) -> (Vec<Step>, Vec<Step>) {
             .collect();
         let allows = |(key, allowed): &((Name, Name), i64)| *left.get(key).unwrap_or(allowed) > 0;
         if budgets.iter().all(allows) && carry_out(state, &step) {
+            step.budget = budgets.first().map(|((_, name), _)| name.clone());
             for (key, allowed) in budgets {
                 *left.entry(key).or_insert(allowed) -= 1;
             }
