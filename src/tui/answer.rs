@@ -10,6 +10,7 @@ use crate::topology::Survey;
 use crate::tui::pages::bays::gpus::Gpus;
 
 use super::effect::LogOrder;
+use super::forecast::need::Needed;
 use super::forecast::replicas::ReplicasForecast;
 use super::forecast::why_here::WhyHere;
 use super::pages::domains::DomainLosses;
@@ -40,6 +41,8 @@ pub enum Answer {
     Survey(Arc<Survey>),
     /// The same with what is free of the fleet's GPUs.
     Bays(Arc<Survey>, Gpus),
+    /// How few machines the workload needs.
+    Needed(Box<Needed>),
     /// Why the pod with this uid is where it is.
     WhyHere(Uid, WhyHere),
     /// What another number of replicas would do; `None` where it cannot be told.

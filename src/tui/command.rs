@@ -7,6 +7,7 @@ pub mod complete;
 pub mod line;
 pub mod table;
 
+use super::forecast::moves::MovesQuestion;
 use super::view::{Place, Scope, View};
 
 pub use table::{Availability, Entry, Make, Section};
@@ -82,6 +83,8 @@ pub enum Command {
     StopDrain,
     Undo,
     Changes,
+    /// Opens the panel of what the rebalancer would move.
+    Moves(MovesQuestion),
 
     /// What only one page understands.
     Page(PageCommand),

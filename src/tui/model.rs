@@ -14,6 +14,7 @@ use super::actions::proposal::Consequence;
 use super::actions::{Journal, Proposal};
 use super::cache::Cache;
 use super::command::Command;
+use super::forecast::moves::{Moves, MovesQuestion};
 use super::keymap::Keymap;
 use super::line_edit::LineEdit;
 use super::notice::Notice;
@@ -85,6 +86,7 @@ pub enum Open {
         scroll: usize,
     },
     Line(LineState),
+    Moves(Box<MovesState>),
     Confirm(Box<ConfirmState>),
     Menu {
         title: String,
@@ -138,6 +140,22 @@ pub struct ConfirmState {
     pub forecast: Forecast,
     /// The journal entry that this takes back.
     pub undoes: Option<u64>,
+}
+
+/// The rebalancer's proposal.
+#[derive(Clone, Debug)]
+pub struct MovesState {
+    pub question: MovesQuestion,
+    pub answer: MovesAnswer,
+    pub scroll: usize,
+}
+
+#[derive(Clone, Debug)]
+pub enum MovesAnswer {
+    /// Not all that the scheduler reads is here yet.
+    Loading,
+    Computing,
+    Known(Box<Result<Moves, String>>),
 }
 
 /// What the scheduler says of a drain before it is begun.
@@ -314,7 +332,11 @@ impl Model {
 
     /// A panel is open that shows what the scheduler says.
     pub fn shows_forecast(&self) -> bool {
-        matches!(&self.open, Some(Open::Confirm(state)) if state.forecast != Forecast::None)
+        match &self.open {
+            Some(Open::Confirm(state)) => state.forecast != Forecast::None,
+            Some(Open::Moves(_)) => true,
+            _ => false,
+        }
     }
 
     pub fn namespaces(&self) -> impl Iterator<Item = &Name> {

@@ -6,6 +6,7 @@ use super::actions::drain::EvictionAnswer;
 use super::actions::proposal::Consequence;
 use super::answer::Answer;
 use super::cache::{FeedEvent, KindInfo};
+use super::forecast::moves::{Moves, MovesQuestion};
 use super::key::Chord;
 use super::notice::Notice;
 use super::printed::PrintedEvent;
@@ -37,6 +38,11 @@ pub enum Msg {
     DrainForecast {
         nodes: Vec<Target>,
         notes: Vec<Consequence>,
+    },
+    /// What the rebalancer would move; for the panel that asked.
+    Moves {
+        question: MovesQuestion,
+        result: Box<Result<Moves, String>>,
     },
     Contexts(Vec<String>),
     Notice(Notice),

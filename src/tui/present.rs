@@ -1,5 +1,7 @@
 //! The model as a screen: `present(model, now) -> Screen`.
 
+mod moves;
+
 use jiff::Timestamp;
 
 use crate::connect::Kind;
@@ -12,7 +14,7 @@ use super::command::Entry;
 use super::command::table::{self, Section};
 use crate::k8s::resources;
 
-use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, Open};
+use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, MovesState, Open};
 use super::notice::Weight;
 use super::page::{Page, PageHint};
 use super::screen::{
@@ -363,6 +365,7 @@ fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
             scroll: *scroll,
         })),
         Open::Line(state) => line_overlay(state),
+        Open::Moves(state) => Some(Overlay::Text(moves::panel(state, model))),
         Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
         Open::Menu {
             title,
@@ -543,6 +546,11 @@ fn report_lines(texts: &[String], columns: u16) -> Vec<Line> {
         lines.push(Line::default());
     }
     lines
+}
+
+/// Lines of the panel of moves, for scrolling.
+pub fn moves_length(state: &MovesState, model: &Model) -> usize {
+    moves::lines(state, model).len()
 }
 
 pub fn report_length(texts: &[String], columns: u16) -> usize {

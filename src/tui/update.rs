@@ -6,6 +6,7 @@
 mod command;
 pub mod drains;
 mod input;
+mod moves;
 mod propose;
 
 use jiff::{SignedDuration, Timestamp};
@@ -70,6 +71,7 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Sent { number, result } => propose::sent(model, number, result, now),
         Msg::Evicted { number, answer } => drains::evicted(model, number, answer, now),
         Msg::DrainForecast { nodes, notes } => propose::forecast_known(model, &nodes, notes),
+        Msg::Moves { question, result } => moves::known(model, &question, result),
         Msg::Contexts(contexts) => model.contexts = contexts,
         Msg::Notice(notice) => tell(model, notice, now),
         Msg::Tick => model.unsettled = true,
@@ -119,7 +121,9 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     }
     model.unsettled = false;
     summarize(model, now, &mut effects);
+    propose::watch_forecast(model, &mut effects);
     propose::ask_forecast(model, &mut effects);
+    moves::ask(model, &mut effects);
     let view = model.view();
     let asks = model.with_page(view, now, |page, context| page.settle(context));
     carry_out(model, asks.unwrap_or_default(), now, &mut effects);

@@ -13,5 +13,6 @@ mod console;
 mod drains;
 mod frames;
 mod keys;
+mod moves;
 mod objects;
 mod pages;

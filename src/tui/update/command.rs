@@ -10,7 +10,7 @@ use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::{Place, Scope, View};
 
-use super::{carry_out, drains, input, propose, tell, to_page};
+use super::{carry_out, drains, input, moves, propose, tell, to_page};
 
 /// Carries a command out.
 pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -94,6 +94,7 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         }
         Command::Undo => propose::undo(model, now),
         Command::Changes => changes(model),
+        Command::Moves(question) => moves::open(model, question.clone()),
         Command::Act => act(model),
         Command::CopyMenu => copy_menu(model, now),
         other => to_page(model, view, other, now, effects),

@@ -12,7 +12,7 @@ use crate::tui::model::{HISTORY_MAX, LineKind, LineState, Model, Open, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::View;
 
-use super::{carry_out, command, propose, tell};
+use super::{carry_out, command, moves, propose, tell};
 
 pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Effect>) {
     // Ctrl-c ends the program whatever is open, as everywhere.
@@ -33,6 +33,7 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
             texts,
             scroll,
         }) => return report_key(model, (title, texts, scroll), chord),
+        Some(Open::Moves(state)) => return moves::key(model, state, chord),
         Some(Open::AskQuit) => {
             if matches!(chord.key, Key::Enter | Key::Char('y' | 'q')) {
                 effects.push(Effect::Quit);
@@ -117,7 +118,7 @@ fn report_key(
 }
 
 /// Where a panel of text stands after a key; `None` closes it.
-fn scrolled(model: &Model, scroll: usize, length: usize, chord: Chord) -> Option<usize> {
+pub fn scrolled(model: &Model, scroll: usize, length: usize, chord: Chord) -> Option<usize> {
     let page = usize::from(model.size.1.saturating_sub(6)).max(1);
     let scroll = match chord.key {
         Key::Down | Key::Char('j') => scroll + 1,
@@ -418,7 +419,7 @@ pub fn scroll(model: &mut Model, rows: i16, now: Timestamp, effects: &mut Vec<Ef
     let key = Chord::plain(if rows > 0 { Key::Down } else { Key::Up });
     match model.open {
         // The wheel moves in what lies on top, and never types.
-        Some(Open::Help { .. } | Open::Report { .. } | Open::Menu { .. }) => {
+        Some(Open::Help { .. } | Open::Report { .. } | Open::Menu { .. } | Open::Moves(_)) => {
             for _ in 0..rows.unsigned_abs() {
                 self::key(model, key, now, effects);
             }

@@ -74,13 +74,17 @@ fn show(model: &mut Model, proposal: Proposal, undoes: Option<u64>) {
     model.unsettled = true;
 }
 
-/// Asks the scheduler about the drain in the panel, once all is here that it reads.
-pub fn ask_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
+/// Watches what the scheduler reads while a panel shows its word.
+pub fn watch_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
     let needs = model.needs();
     if model.shows_forecast() && needs != model.watched {
         model.watched.clone_from(&needs);
         effects.push(Effect::Watch(needs));
     }
+}
+
+/// Asks the scheduler about the drain in the panel, once all is here that it reads.
+pub fn ask_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
     let loading = model.cache.still_loading(&forecast_reads()).is_some();
     let Some(Open::Confirm(state)) = &mut model.open else {
         return;
@@ -101,7 +105,7 @@ pub fn ask_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
 }
 
 /// What must be known before the scheduler's word is worth anything.
-fn forecast_reads() -> Vec<Resource> {
+pub fn forecast_reads() -> Vec<Resource> {
     let mut reads = vec![resources::NODES, resources::PODS];
     reads.extend(WATCHED);
     reads

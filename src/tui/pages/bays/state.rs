@@ -11,6 +11,7 @@ use crate::k8s::{Name, Uid};
 use crate::topology::level::RACK;
 use crate::topology::survey::Row;
 use crate::topology::{Level, Survey};
+use crate::tui::forecast::need::Figure;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Zoom {
@@ -71,6 +72,8 @@ pub struct View<'a> {
     pub gpus: &'a Gpus,
     pub levels: &'a [Level],
     pub arrangement: &'a Arrangement,
+    /// How few machines the workload needs.
+    pub need: Figure,
     pub now: Timestamp,
 }
 

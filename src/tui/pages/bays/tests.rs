@@ -8,6 +8,7 @@ use crate::k8s::Cluster;
 use crate::k8s::build::{Draft, budget, cluster, node, pod, replica_set, stateful_set};
 use crate::topology::Survey;
 use crate::topology::level::levels;
+use crate::tui::forecast::need::Figure;
 use crate::tui::screen::Canvas;
 
 /// Three zones, twelve racks, sixty machines of four shapes, and services of several kinds.
@@ -121,6 +122,10 @@ fn draw(state: &State, columns: u16, rows: u16) -> String {
         gpus: &Gpus::default(),
         levels: &levels,
         arrangement: &arrangement,
+        need: Figure::Known {
+            needs: 41,
+            machines: 60,
+        },
         now: "2026-01-01T02:00:00Z".parse().unwrap(),
     };
     plain(&present(state, view, None, (columns, rows)))

@@ -18,6 +18,7 @@ use crate::tui::actions::machines::Machines;
 use crate::tui::answer::Answer;
 use crate::tui::command::{ChangeKind, Command, Motion, PageCommand};
 use crate::tui::effect::Effect;
+use crate::tui::forecast::need::{Pace, needed};
 use crate::tui::forecast::why_here::{WhyHere, why_here};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Area, Ask, Context, Page};
@@ -49,6 +50,8 @@ pub struct Bays {
     /// The last answer why a pod is where it is, and the one that was asked for.
     why: Option<(Uid, WhyHere)>,
     asked: Option<(Uid, u64)>,
+    /// How few machines the workload needs.
+    need: Pace,
 }
 
 impl Bays {
@@ -58,6 +61,7 @@ impl Bays {
             gpus: &self.gpus,
             levels: &self.levels,
             arrangement: &self.arrangement,
+            need: self.need.figure(),
             now,
         }
     }
@@ -108,6 +112,23 @@ impl Bays {
         Some(Ask::Effect(Effect::work(view::View::Bays, move || {
             Answer::Bays(Arc::new(Survey::of(&cluster)), Gpus::of(&cluster))
         })))
+    }
+
+    /// Asks how few machines are needed, once all is here that the scheduler reads.
+    fn ask_need(&mut self, context: &Context) -> Option<Ask> {
+        let reads = crate::sched::surroundings::WATCHED;
+        if !is_known(context) || context.cache.still_loading(&reads).is_some() {
+            return None;
+        }
+        let pods = context.cluster.count(&resources::PODS);
+        let is_due = self.need.ask(context.cache.version(), pods, context.now);
+        is_due.then(|| {
+            let cluster = context.cluster.clone();
+            let known = self.need.known().cloned();
+            Ask::Effect(Effect::work(view::View::Bays, move || {
+                Answer::Needed(Box::new(needed(&cluster, known)))
+            }))
+        })
     }
 
     /// In the closest zoom: why the pod under the cursor is here.
@@ -370,6 +391,7 @@ impl Page for Bays {
             .marks
             .retain(|name| self.survey.node_row(name).is_some());
         asks.extend(self.ask_why(context));
+        asks.extend(self.ask_need(context));
         asks
     }
 
@@ -424,6 +446,7 @@ impl Page for Bays {
                 self.working = false;
                 self.take_survey(survey, gpus, context);
             }
+            Answer::Needed(needed) => self.need.take(*needed),
             Answer::WhyHere(uid, why) => self.why = Some((uid, why)),
             _ => {}
         }
@@ -515,9 +538,12 @@ impl Page for Bays {
             return self.surveyed.map(|at| at + SURVEY_EVERY);
         }
         let not_ready = |row: Row| self.survey.node(row).ready != NodeReady::True;
-        self.cursor_row()
+        let age = self
+            .cursor_row()
             .is_some_and(not_ready)
-            .then(|| context.now + SignedDuration::from_secs(1))
+            .then(|| context.now + SignedDuration::from_secs(1));
+        let need = self.need.next_wake(context.cache.version());
+        age.into_iter().chain(need).min()
     }
 
     fn view(&self) -> view::View {

@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::colouring::NodeState;
 use crate::stdx::humanize;
 use crate::topology::{Amounts, Level, NodeFacts, Stranded};
-use crate::tui::text::Role;
+use crate::tui::forecast::need::Figure;
+use crate::tui::text::{Line, Role};
 
 /// `14.2/16`.
 pub fn cores_of(part: i64, whole: i64) -> String {
@@ -22,6 +23,24 @@ pub fn stranded(stranded: Stranded) -> String {
         parts.push(humanize::bytes(stranded.memory_bytes));
     }
     parts.join(", ")
+}
+
+/// `needs 212 of 312 machines   `; in words where it is not known here.
+pub fn need(figure: Figure, roomy: bool) -> Line {
+    match figure {
+        Figure::None => Line::default(),
+        Figure::Computing => Line::of("needs … machines   ", Role::Dim),
+        Figure::Known { needs, machines } => Line::of("needs ", Role::Dim)
+            .with(humanize::thousands(needs as u64), Role::Strong)
+            .with(
+                format!(" of {} machines   ", humanize::thousands(machines as u64)),
+                Role::Dim,
+            ),
+        Figure::TooLarge if roomy => {
+            Line::of("machines needed: run bayplan plan --compact   ", Role::Dim)
+        }
+        Figure::TooLarge => Line::of("needs: plan --compact   ", Role::Dim),
+    }
 }
 
 /// `Ready`, `NotReady 4m12s`.

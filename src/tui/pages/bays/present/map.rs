@@ -8,6 +8,7 @@ use super::summary;
 use crate::stdx::humanize::{bytes_of, counted, thousands};
 use crate::topology::survey::Row;
 use crate::topology::{Domain, Domains, amounts};
+use crate::tui::forecast::need::Figure;
 use crate::tui::screen::Canvas;
 use crate::tui::text::{Line, Role, width};
 use crate::tui::widgets::cell_map::{self, CellAt, CellMap, Room};
@@ -138,6 +139,9 @@ pub fn scroll(cursor: u16, total: u16, height: u16) -> u16 {
     }
 }
 
+/// Columns from which the head has room for everything.
+const ROOMY: u16 = 120;
+
 /// `by zone › rack   colour: …   order: …          stranded: …`; the right part says most.
 pub fn head(canvas: &mut Canvas, state: &State, view: View, arrangement: &Arrangement) {
     let columns = canvas.width;
@@ -149,14 +153,18 @@ pub fn head(canvas: &mut Canvas, state: &State, view: View, arrangement: &Arrang
     let count = nodes.len();
     let whole = Domains::sum(view.survey, crate::k8s::Name::default(), nodes);
     let stranded = words::stranded(whole.stranded);
-    let line = if stranded.is_empty() {
-        Line::of("nothing stranded ", Role::Dim)
+    let mut line = words::need(view.need, columns >= ROOMY);
+    if stranded.is_empty() {
+        line.push("nothing stranded ", Role::Dim);
     } else {
-        let on = counted(whole.stranded.nodes as usize, "node", "nodes");
-        Line::of("stranded ", Role::Dim)
-            .with(stranded, Role::Warning)
-            .with(format!(" on {on} "), Role::Dim)
-    };
+        line.push("stranded ", Role::Dim);
+        line.push(stranded, Role::Warning);
+        if columns >= ROOMY || view.need == Figure::None {
+            let on = counted(whole.stranded.nodes as usize, "node", "nodes");
+            line.push(format!(" on {on}"), Role::Dim);
+        }
+        line.push(" ", Role::Dim);
+    }
     let right = u16::try_from(line.width()).unwrap_or(columns);
     canvas.text_right(columns, 0, line);
     let mut parts = Vec::new();
