@@ -239,6 +239,15 @@ fn message(model: &Model, now: Timestamp) -> (Line, Option<u16>) {
     if !model.pressed.is_empty() {
         return (pressed(model), None);
     }
+    // A filter hides rows: it is on the screen whatever else is said.
+    let mut line = Line::of(" ", Role::Text);
+    if let Some(filter) = model.page().and_then(|page| page.filter())
+        && !filter.is_empty()
+    {
+        line.push("/", Role::Key);
+        line.push(filter, Role::Match);
+        line.push("   ", Role::Text);
+    }
     if let Some(notice) = &model.notice {
         let (glyph, role) = match notice.weight {
             Weight::Done => ("●", Role::Good),
@@ -246,20 +255,11 @@ fn message(model: &Model, now: Timestamp) -> (Line, Option<u16>) {
             Weight::Warning => ("◐", Role::Warning),
             Weight::Failure => ("✕", Role::Bad),
         };
-        let line = Line::of(format!(" {glyph} "), role).with(notice.text.clone(), Role::Text);
+        line.push(format!("{glyph} "), role);
+        line.push(notice.text.clone(), Role::Text);
         return (line, None);
     }
-    let mut line = Line::of(" ", Role::Text);
-    let page = model.page();
-    if let Some(filter) = page
-        .and_then(|page| page.filter())
-        .filter(|text| !text.is_empty())
-    {
-        line.push("/", Role::Key);
-        line.push(filter, Role::Match);
-        line.push("   ", Role::Text);
-    }
-    if let Some(page) = page {
+    if let Some(page) = model.page() {
         line.spans.extend(page.status(&model.context(now)).spans);
     }
     (line, None)
@@ -298,7 +298,7 @@ fn typed_line(state: &LineState) -> (Line, Option<u16>) {
     match (&state.problem, state.kind) {
         (Some(problem), LineKind::Filter) => line.push(format!("   {problem}"), Role::Warning),
         (None, LineKind::Filter) if state.edit.text().is_empty() => line.push(
-            "  text  !not  ~fuzzy  l:app=web  cpu>500m  age<2h  node=a01-*",
+            "  text  !not  ~fuzzy  l:app=web  restarts>3  age<2h  node=a01-*",
             Role::Dim,
         ),
         _ => {}

@@ -140,7 +140,7 @@ fn is_kept_by_a_shim(path: &Path) -> bool {
     });
     shims
         .filter_map(|shim| fs::read_dir(shim.path().join("fd")).ok())
-        .flat_map(|open| open.flatten())
+        .flat_map(Iterator::flatten)
         .any(|open| fs::read_link(open.path()).is_ok_and(|target| target == path))
 }
 

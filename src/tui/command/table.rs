@@ -466,7 +466,7 @@ const PROGRAM: &[Entry] = &[
     program(
         "filter",
         &["/"],
-        "filter: text, !not, ~fuzzy, l:key=value, cpu>500m age<2h",
+        "filter: text, !not, ~fuzzy, l:key=value, restarts>3 age<2h",
         || Command::FilterLine,
     )
     .argument(|text| Ok(Command::Filter(text.to_owned())), "FILTER")
