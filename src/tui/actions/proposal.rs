@@ -329,6 +329,10 @@ impl Notes {
                 self.add(weight, text);
             }
         }
+        self.add(
+            Weight::Note,
+            "missed after 40 s; pods are replaced 5 minutes later, as they tolerate it".into(),
+        );
     }
 
     /// A scale-down does not ask budgets; it only shows afterwards that they are broken.
@@ -405,8 +409,13 @@ impl Notes {
                 self.add(
                     Weight::Warning,
                     format!(
-                        "budget {} lets {room} go at a time, {hit} are there: the drain waits for it",
-                        budget.key.name
+                        "budget {} lets {room} go at a time, {} there: the drain waits for it",
+                        budget.key.name,
+                        if hit == 1 {
+                            "1 is".to_owned()
+                        } else {
+                            format!("{hit} are")
+                        },
                     ),
                 );
             }

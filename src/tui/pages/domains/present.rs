@@ -231,18 +231,26 @@ fn losses(canvas: &mut Canvas, (top, rows): (u16, u16), state: &State) {
             canvas.lay_behind(0, y, canvas.width, Role::Cursor);
         }
     }
-    let hidden = state.order.len().saturating_sub(first + usize::from(rows));
-    if hidden > 0 {
-        let text = format!(" ↓ {hidden} more ");
-        draw::right(canvas, canvas.width, top + rows, &text, Role::Dim);
-    }
+    let below = state.order.len().saturating_sub(first + usize::from(rows));
+    hidden(canvas, (top, top + rows), first, below);
 }
 
-/// The first row of a window of `rows` around the cursor.
+/// The first row of a window of `rows` that has the cursor in it and one row below: the first rows
+/// are the worst ones, and stay in view as long as they can.
 pub(super) fn window(cursor: usize, total: usize, rows: usize) -> usize {
-    cursor
-        .saturating_sub(rows / 2)
+    (cursor + 2)
+        .saturating_sub(rows)
         .min(total.saturating_sub(rows))
+}
+
+/// How many rows are above the window and below it, at its right edge.
+pub(super) fn hidden(canvas: &mut Canvas, (head, last): (u16, u16), above: usize, below: usize) {
+    for (y, arrow, count) in [(head, '↑', above), (last, '↓', below)] {
+        if count > 0 {
+            let text = format!(" {arrow} {count} more ");
+            draw::right(canvas, canvas.width, y, &text, Role::Dim);
+        }
+    }
 }
 
 /// ✕ pods would have no place, a service is gone or a quorum is lost; ◐ budgets break; ● all is absorbed.

@@ -8,7 +8,7 @@ use crate::tui::text::{Line, Role, width};
 use crate::tui::widgets::{draw, ink};
 
 use super::super::state::{Cursor, State};
-use super::window;
+use super::{hidden, window};
 
 /// Where the columns of the matrix are.
 struct Columns {
@@ -83,14 +83,11 @@ pub fn present(canvas: &mut Canvas, (top, rows): (u16, u16), state: &State) {
             canvas.lay_behind(0, y, canvas.width, Role::Cursor);
         }
     }
-    let hidden = state
+    let below = state
         .shown
         .len()
         .saturating_sub(first + usize::from(height));
-    if hidden > 0 {
-        let text = format!(" ↓ {hidden} more ");
-        draw::right(canvas, canvas.width, top + rows - 1, &text, Role::Dim);
-    }
+    hidden(canvas, (top, top + rows - 1), first, below);
 }
 
 fn heads(canvas: &mut Canvas, y: u16, state: &State, domains: &Domains, columns: &Columns) {
