@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::Row;
-use super::cells::{self, text_at};
+use super::cells::{self, autoscaler, event, network, node, policy, storage, text_at, workload};
 use crate::k8s::Resource;
 
 /// How a cell gets its value.
@@ -40,47 +40,47 @@ const EVERYWHERE: &[(&str, Cell)] = &[
 
 /// Cells of the kinds with a pod template.
 const TEMPLATED: &[(&str, Cell)] = &[
-    ("Containers", By(cells::template_containers)),
-    ("Images", By(cells::template_images)),
-    ("Selector", By(cells::template_selector)),
+    ("Containers", By(workload::template_containers)),
+    ("Images", By(workload::template_images)),
+    ("Selector", By(workload::template_selector)),
 ];
 
 /// Cells of events, in both groups that serve them.
 const EVENT: &[(&str, Cell)] = &[
-    ("Last Seen", By(cells::event_last_seen)),
+    ("Last Seen", By(event::event_last_seen)),
     ("Type", At("/type")),
     ("Reason", At("/reason")),
-    ("Object", By(cells::event_object)),
-    ("Subobject", By(cells::event_subobject)),
-    ("Source", By(cells::event_source)),
-    ("Message", By(cells::event_message)),
-    ("First Seen", By(cells::event_first_seen)),
-    ("Count", By(cells::event_count)),
+    ("Object", By(event::event_object)),
+    ("Subobject", By(event::event_subobject)),
+    ("Source", By(event::event_source)),
+    ("Message", By(event::event_message)),
+    ("First Seen", By(event::event_first_seen)),
+    ("Count", By(event::event_count)),
 ];
 
 /// Cells of role bindings, cluster-wide and namespaced.
 const BINDING: &[(&str, Cell)] = &[
-    ("Role", By(cells::binding_role)),
-    ("Users", By(cells::binding_users)),
-    ("Groups", By(cells::binding_groups)),
-    ("ServiceAccounts", By(cells::binding_service_accounts)),
+    ("Role", By(policy::binding_role)),
+    ("Users", By(policy::binding_users)),
+    ("Groups", By(policy::binding_groups)),
+    ("ServiceAccounts", By(policy::binding_service_accounts)),
 ];
 
 /// `(plural, group, cells)`. Sorted by group, then plural, as the facts are.
 const KINDS: &[(&str, &str, Cells)] = &[
-    ("configmaps", "", &[("Data", By(cells::config_map_data))]),
-    ("endpoints", "", &[("Endpoints", By(cells::endpoints))]),
+    ("configmaps", "", &[("Data", By(policy::config_map_data))]),
+    ("endpoints", "", &[("Endpoints", By(network::endpoints))]),
     ("events", "", EVENT),
     ("namespaces", "", &[("Status", At("/status/phase"))]),
     (
         "nodes",
         "",
         &[
-            ("Status", By(cells::node_status)),
-            ("Roles", By(cells::node_roles)),
+            ("Status", By(node::node_status)),
+            ("Roles", By(node::node_roles)),
             ("Version", At("/status/nodeInfo/kubeletVersion")),
-            ("Internal-IP", By(cells::node_internal_ip)),
-            ("External-IP", By(cells::node_external_ip)),
+            ("Internal-IP", By(node::node_internal_ip)),
+            ("External-IP", By(node::node_external_ip)),
             ("OS-Image", Or("/status/nodeInfo/osImage", "<unknown>")),
             (
                 "Kernel-Version",
@@ -96,10 +96,10 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "persistentvolumeclaims",
         "",
         &[
-            ("Status", By(cells::claim_status)),
+            ("Status", By(storage::claim_status)),
             ("Volume", At("/spec/volumeName")),
             ("Capacity", At("/status/capacity/storage")),
-            ("Access Modes", By(cells::claim_access_modes)),
+            ("Access Modes", By(storage::claim_access_modes)),
             ("StorageClass", At("/spec/storageClassName")),
             (
                 "VolumeAttributesClass",
@@ -113,10 +113,10 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "",
         &[
             ("Capacity", At("/spec/capacity/storage")),
-            ("Access Modes", By(cells::volume_access_modes)),
+            ("Access Modes", By(storage::volume_access_modes)),
             ("Reclaim Policy", At("/spec/persistentVolumeReclaimPolicy")),
             ("Status", At("/status/phase")),
-            ("Claim", By(cells::volume_claim)),
+            ("Claim", By(storage::volume_claim)),
             ("StorageClass", At("/spec/storageClassName")),
             (
                 "VolumeAttributesClass",
@@ -130,19 +130,19 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "pods",
         "",
         &[
-            ("Ready", By(cells::pod_ready)),
-            ("Status", By(cells::pod_status)),
-            ("Restarts", By(cells::pod_restarts)),
+            ("Ready", By(workload::pod_ready)),
+            ("Status", By(workload::pod_status)),
+            ("Restarts", By(workload::pod_restarts)),
             ("IP", Or("/status/podIP", "<none>")),
             ("Node", Or("/spec/nodeName", "<none>")),
             ("Nominated Node", Or("/status/nominatedNodeName", "<none>")),
-            ("Readiness Gates", By(cells::pod_readiness_gates)),
+            ("Readiness Gates", By(workload::pod_readiness_gates)),
         ],
     ),
     (
         "podtemplates",
         "",
-        &[("Pod Labels", By(cells::template_labels))],
+        &[("Pod Labels", By(workload::template_labels))],
     ),
     (
         "replicationcontrollers",
@@ -157,8 +157,8 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "resourcequotas",
         "",
         &[
-            ("Request", By(cells::quota_requests)),
-            ("Limit", By(cells::quota_limits)),
+            ("Request", By(policy::quota_requests)),
+            ("Limit", By(policy::quota_limits)),
         ],
     ),
     (
@@ -173,9 +173,9 @@ const KINDS: &[(&str, &str, Cells)] = &[
         &[
             ("Type", At("/spec/type")),
             ("Cluster-IP", Or("/spec/clusterIP", "<none>")),
-            ("External-IP", By(cells::service_external_ip)),
-            ("Port(s)", By(cells::service_ports)),
-            ("Selector", By(cells::service_selector)),
+            ("External-IP", By(network::service_external_ip)),
+            ("Port(s)", By(network::service_ports)),
+            ("Selector", By(network::service_selector)),
         ],
     ),
     (
@@ -188,7 +188,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "admissionregistration.k8s.io",
         &[
             ("Validations", Count("/spec/validations")),
-            ("ParamKind", By(cells::policy_param_kind)),
+            ("ParamKind", By(policy::policy_param_kind)),
         ],
     ),
     (
@@ -196,7 +196,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "admissionregistration.k8s.io",
         &[
             ("Mutations", Count("/spec/mutations")),
-            ("ParamKind", By(cells::policy_param_kind)),
+            ("ParamKind", By(policy::policy_param_kind)),
         ],
     ),
     (
@@ -224,15 +224,15 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "apiservices",
         "apiregistration.k8s.io",
         &[
-            ("Service", By(cells::api_service)),
-            ("Available", By(cells::api_service_available)),
+            ("Service", By(policy::api_service)),
+            ("Available", By(policy::api_service_available)),
         ],
     ),
     (
         "controllerrevisions",
         "apps",
         &[
-            ("Controller", By(cells::controller)),
+            ("Controller", By(policy::controller)),
             ("Revision", Number("/revision")),
         ],
     ),
@@ -245,14 +245,14 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("Ready", Number("/status/numberReady")),
             ("Up-to-date", Number("/status/updatedNumberScheduled")),
             ("Available", Number("/status/numberAvailable")),
-            ("Node Selector", By(cells::template_node_selector)),
+            ("Node Selector", By(workload::template_node_selector)),
         ],
     ),
     (
         "deployments",
         "apps",
         &[
-            ("Ready", By(cells::ready_of_desired)),
+            ("Ready", By(workload::ready_of_desired)),
             ("Up-to-date", Number("/status/updatedReplicas")),
             ("Available", Number("/status/availableReplicas")),
         ],
@@ -269,14 +269,14 @@ const KINDS: &[(&str, &str, Cells)] = &[
     (
         "statefulsets",
         "apps",
-        &[("Ready", By(cells::ready_of_desired))],
+        &[("Ready", By(workload::ready_of_desired))],
     ),
     (
         "horizontalpodautoscalers",
         "autoscaling",
         &[
-            ("Reference", By(cells::autoscaler_reference)),
-            ("Targets", By(cells::autoscaler_targets)),
+            ("Reference", By(autoscaler::autoscaler_reference)),
+            ("Targets", By(autoscaler::autoscaler_targets)),
             ("MinPods", Or("/spec/minReplicas", "<unset>")),
             ("MaxPods", Number("/spec/maxReplicas")),
             ("Replicas", Number("/status/currentReplicas")),
@@ -288,18 +288,18 @@ const KINDS: &[(&str, &str, Cells)] = &[
         &[
             ("Schedule", At("/spec/schedule")),
             ("Timezone", Or("/spec/timeZone", "<none>")),
-            ("Suspend", By(cells::cron_job_suspend)),
+            ("Suspend", By(workload::cron_job_suspend)),
             ("Active", Count("/status/active")),
-            ("Last Schedule", By(cells::cron_job_last_schedule)),
+            ("Last Schedule", By(workload::cron_job_last_schedule)),
         ],
     ),
     (
         "jobs",
         "batch",
         &[
-            ("Status", By(cells::job_status)),
-            ("Completions", By(cells::job_completions)),
-            ("Duration", By(cells::job_duration)),
+            ("Status", By(workload::job_status)),
+            ("Completions", By(workload::job_completions)),
+            ("Duration", By(workload::job_duration)),
         ],
     ),
     (
@@ -309,7 +309,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("SignerName", At("/spec/signerName")),
             ("Requestor", At("/spec/username")),
             ("RequestedDuration", Or("/spec/expirationSeconds", "<none>")),
-            ("Condition", By(cells::signing_condition)),
+            ("Condition", By(policy::signing_condition)),
         ],
     ),
     (
@@ -322,8 +322,8 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "discovery.k8s.io",
         &[
             ("AddressType", At("/addressType")),
-            ("Ports", By(cells::slice_ports)),
-            ("Endpoints", By(cells::slice_endpoints)),
+            ("Ports", By(network::slice_ports)),
+            ("Endpoints", By(network::slice_endpoints)),
         ],
     ),
     ("events", "events.k8s.io", EVENT),
@@ -373,15 +373,15 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "networking.k8s.io",
         &[
             ("Class", Or("/spec/ingressClassName", "<none>")),
-            ("Hosts", By(cells::ingress_hosts)),
-            ("Address", By(cells::ingress_address)),
-            ("Ports", By(cells::ingress_ports)),
+            ("Hosts", By(network::ingress_hosts)),
+            ("Address", By(network::ingress_address)),
+            ("Ports", By(network::ingress_ports)),
         ],
     ),
     (
         "ipaddresses",
         "networking.k8s.io",
-        &[("ParentRef", By(cells::address_parent))],
+        &[("ParentRef", By(network::address_parent))],
     ),
     (
         "networkpolicies",
@@ -412,7 +412,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
     (
         "resourceclaims",
         "resource.k8s.io",
-        &[("State", By(cells::resource_claim_state))],
+        &[("State", By(policy::resource_claim_state))],
     ),
     (
         "resourceslices",
@@ -428,7 +428,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "scheduling.k8s.io",
         &[
             ("Value", Number("/value")),
-            ("Global-Default", By(cells::priority_global_default)),
+            ("Global-Default", By(policy::priority_global_default)),
             ("PreemptionPolicy", At("/preemptionPolicy")),
         ],
     ),
@@ -436,14 +436,14 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "csidrivers",
         "storage.k8s.io",
         &[
-            ("AttachRequired", By(cells::driver_attach_required)),
-            ("PodInfoOnMount", By(cells::driver_pod_info)),
-            ("StorageCapacity", By(cells::driver_storage_capacity)),
+            ("AttachRequired", By(storage::driver_attach_required)),
+            ("PodInfoOnMount", By(storage::driver_pod_info)),
+            ("StorageCapacity", By(storage::driver_storage_capacity)),
             (
                 "TokenRequests",
                 Or("/spec/tokenRequests/0/audience", "<unset>"),
             ),
-            ("RequiresRepublish", By(cells::driver_republish)),
+            ("RequiresRepublish", By(storage::driver_republish)),
             ("Modes", Joined("/spec/volumeLifecycleModes")),
         ],
     ),
@@ -456,11 +456,11 @@ const KINDS: &[(&str, &str, Cells)] = &[
         "storageclasses",
         "storage.k8s.io",
         &[
-            ("Name", By(cells::storage_class_name)),
+            ("Name", By(storage::storage_class_name)),
             ("Provisioner", At("/provisioner")),
             ("ReclaimPolicy", At("/reclaimPolicy")),
             ("VolumeBindingMode", At("/volumeBindingMode")),
-            ("AllowVolumeExpansion", By(cells::allow_expansion)),
+            ("AllowVolumeExpansion", By(storage::allow_expansion)),
         ],
     ),
     (
@@ -470,7 +470,7 @@ const KINDS: &[(&str, &str, Cells)] = &[
             ("Attacher", At("/spec/attacher")),
             ("PV", At("/spec/source/persistentVolumeName")),
             ("Node", At("/spec/nodeName")),
-            ("Attached", By(cells::attached)),
+            ("Attached", By(storage::attached)),
         ],
     ),
     (
