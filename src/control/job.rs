@@ -2,8 +2,7 @@
 //!
 //! Source: `pkg/controller/job` of Kubernetes 1.36. Pods are counted without the tracking
 //! finalizer: a count never falls below what the status already says, so that a pod which vanishes
-//! after it was counted is not lost, but one that vanishes before is run again. Not built: back-off
-//! limits for each index.
+//! after it was counted is not lost, but one that vanishes before is run again.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,8 +20,10 @@ use crate::k8s::columns::{ContainerRole, ContainerState, PodPhase};
 use crate::k8s::{Change, Cluster, Object, ObjectKey, Op, Preconditions, Propagation, resources};
 
 mod index;
+mod per_index;
 mod policy;
 
+use per_index::Indexes;
 use policy::{Failure, FailurePolicy, SuccessPolicy};
 
 pub(super) const CONTROLLER: Controller = Controller {
@@ -56,6 +57,8 @@ struct Spec {
     completions: Option<i64>,
     parallelism: Option<i64>,
     backoff_limit: Option<i64>,
+    backoff_limit_per_index: Option<i64>,
+    max_failed_indexes: Option<i64>,
     #[serde(default)]
     completion_mode: String,
     active_deadline_seconds: Option<i64>,
@@ -118,6 +121,8 @@ struct Run<'a> {
     succeeded: i64,
     /// Indexes that are done, in `Indexed` mode.
     done: BTreeSet<i64>,
+    /// Where each index has a limit of its own.
+    indexes: Option<Indexes>,
     /// When the pods finished, failures in a row since the last success.
     failures_in_a_row: u32,
     last_failure: Option<Timestamp>,
@@ -160,7 +165,13 @@ impl<'a> Run<'a> {
             .collect();
         let ruled_out = judged.iter().find_map(|(_, failure)| match failure {
             Failure::FailsJob(why) => Some(why.clone()),
-            Failure::Counts | Failure::Ignored => None,
+            Failure::Counts | Failure::Ignored | Failure::FailsIndex => None,
+        });
+        let limit = spec.backoff_limit_per_index.filter(|_| is_indexed);
+        let indexes = limit.map(|limit| {
+            let mut indexes = Indexes::of(limit, status, &judged);
+            indexes.failed.retain(|index| !done.contains(index));
+            indexes
         });
         let counted: Vec<&Arc<Object>> = judged
             .into_iter()
@@ -188,6 +199,7 @@ impl<'a> Run<'a> {
             ruled_out,
             succeeded,
             done,
+            indexes,
             failures_in_a_row: u32::try_from(late.len()).unwrap_or(u32::MAX),
             last_failure: late.into_iter().max(),
             conditions: field::list(status, "/conditions").to_vec(),
@@ -252,6 +264,8 @@ impl<'a> Run<'a> {
             let reason = match field::text(entry, "/reason") {
                 "DeadlineExceeded" => "DeadlineExceeded",
                 "PodFailurePolicy" => "PodFailurePolicy",
+                "MaxFailedIndexesExceeded" => "MaxFailedIndexesExceeded",
+                "FailedIndexes" => "FailedIndexes",
                 _ => "BackoffLimitExceeded",
             };
             let message = field::text(entry, "/message").to_owned();
@@ -277,7 +291,27 @@ impl<'a> Run<'a> {
             }
             self.outcome.look_again(deadline);
         }
+        let failures = i64::try_from(self.failed_indexes()).unwrap_or(i64::MAX);
+        if self
+            .spec
+            .max_failed_indexes
+            .is_some_and(|most| failures > most)
+        {
+            return failed(
+                "MaxFailedIndexesExceeded",
+                "Job has exceeded the specified maximal number of failed indexes",
+            );
+        }
+        let asked = self.spec.completions.unwrap_or_default();
+        if failures > 0 && failures.saturating_add(self.succeeded) >= asked {
+            return failed("FailedIndexes", "Job has failed indexes");
+        }
         None
+    }
+
+    fn failed_indexes(&self) -> usize {
+        let indexes = self.indexes.as_ref();
+        indexes.map_or(0, |indexes| indexes.failed.len())
     }
 
     fn restarts_on_failure(&self) -> bool {
@@ -387,7 +421,7 @@ impl<'a> Run<'a> {
         let wanted = match self.spec.completions {
             Some(completions) => {
                 let left = usize::try_from(completions - self.succeeded).unwrap_or_default();
-                left.min(parallelism)
+                left.saturating_sub(self.failed_indexes()).min(parallelism)
             }
             // Without a number of completions the first success stops the making of pods.
             None if self.succeeded > 0 => active.min(parallelism),
@@ -422,7 +456,8 @@ impl<'a> Run<'a> {
         if missing == 0 {
             return;
         }
-        if let Some(until) = self.backs_off_until()
+        if self.indexes.is_none()
+            && let Some(until) = self.backs_off_until()
             && until > self.now
         {
             self.outcome.look_again(until);
@@ -434,9 +469,7 @@ impl<'a> Run<'a> {
     /// After failures in a row new pods wait: 10 s, doubled with each, at most ten minutes.
     fn backs_off_until(&self) -> Option<Timestamp> {
         let last = self.last_failure?;
-        let doublings = self.failures_in_a_row.checked_sub(1)?.min(10);
-        let seconds = (BACKOFF_FIRST_S << doublings).min(BACKOFF_MAX_S);
-        Some(seconds_after(last, seconds))
+        (self.failures_in_a_row > 0).then(|| seconds_after(last, backoff_s(self.failures_in_a_row)))
     }
 
     fn create(&mut self, missing: usize) {
@@ -452,11 +485,23 @@ impl<'a> Run<'a> {
             .iter()
             .filter_map(|pod| index::of(pod))
             .collect();
-        let free: Vec<i64> = (0..self.spec.completions.unwrap_or_default())
+        let waits = |index: &i64| {
+            let until = self.indexes.as_ref()?.waits_until(*index)?;
+            (until > self.now).then_some(until)
+        };
+        let has_failed = |index: &i64| {
+            let indexes = self.indexes.as_ref();
+            indexes.is_some_and(|indexes| indexes.failed.contains(index))
+        };
+        let (late, free): (Vec<i64>, Vec<i64>) = (0..self.spec.completions.unwrap_or_default())
             .filter(|index| !self.done.contains(index) && !running.contains(index))
-            .take(missing)
-            .collect();
-        for (n, index) in free.into_iter().enumerate() {
+            .filter(|index| !has_failed(index))
+            .partition(|index| waits(index).is_some());
+        if let Some(soonest) = late.iter().filter_map(waits).min() {
+            self.outcome.look_again(soonest);
+        }
+        let free = free.into_iter().take(missing);
+        for (n, index) in free.enumerate() {
             let prefix = format!("{}-{index}-", self.object.name());
             let place = (prefix.as_str(), n);
             let name = naming::with_suffix(self.cluster, &resources::PODS, self.object, place);
@@ -477,6 +522,9 @@ impl<'a> Run<'a> {
         json_patch::merge(&mut pod, &labels);
         if let Some(index) = index {
             index::mark(&mut pod, self.object.name(), index);
+            if let Some(indexes) = &self.indexes {
+                indexes.mark(&mut pod, index);
+            }
         }
         let event = self
             .report()
@@ -517,6 +565,10 @@ impl<'a> Run<'a> {
                 index::print(&self.done).into(),
             );
         }
+        if let Some(indexes) = &self.indexes {
+            let failed = index::print(&indexes.failed);
+            field::put(&mut status, "failedIndexes", failed.into());
+        }
         if !self.conditions.is_empty() {
             field::put(&mut status, "conditions", self.conditions.clone().into());
         }
@@ -530,6 +582,12 @@ struct Verdict {
     last: &'static str,
     reason: &'static str,
     message: String,
+}
+
+/// How long the next try waits after so many failures.
+fn backoff_s(failures: u32) -> i64 {
+    let doublings = failures.saturating_sub(1).min(10);
+    (BACKOFF_FIRST_S << doublings).min(BACKOFF_MAX_S)
 }
 
 /// When the last container of a finished pod ended.

@@ -1,7 +1,6 @@
 //! What a job says about single failures and early success: `podFailurePolicy`, `successPolicy`.
 //!
-//! Source: `pod_failure_policy.go` and `success_policy.go` of Kubernetes 1.36. `FailIndex` needs
-//! back-off limits for each index, which are not built: such a rule counts as none.
+//! Source: `pod_failure_policy.go` and `success_policy.go` of Kubernetes 1.36.
 
 use std::collections::BTreeSet;
 
@@ -61,6 +60,8 @@ pub(super) enum Failure {
     /// Against the back-off limit.
     Counts,
     Ignored,
+    /// Counts, and its index is not tried again.
+    FailsIndex,
     /// The whole job fails, for this reason.
     FailsJob(String),
 }
@@ -75,6 +76,7 @@ impl FailurePolicy {
             return match rule.action.as_str() {
                 "Ignore" => Failure::Ignored,
                 "Count" => Failure::Counts,
+                "FailIndex" => Failure::FailsIndex,
                 "FailJob" => {
                     Failure::FailsJob(format!("{what} matching FailJob rule at index {n}"))
                 }

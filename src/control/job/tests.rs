@@ -267,3 +267,79 @@ fn a_success_policy_ends_the_job_before_all_indexes_are_done() {
     assert_eq!(conditions(&bench)[0], "SuccessCriteriaMet=SuccessPolicy");
     assert_eq!(active(&bench).len(), 0);
 }
+
+fn of(wanted: i64) -> impl Fn(&Arc<Object>) -> bool {
+    move |pod| index::of(pod) == Some(wanted)
+}
+
+fn indexed(spec: &Value) -> Bench {
+    let mut whole = json!({
+        "completionMode": "Indexed", "completions": 3, "parallelism": 3,
+        "backoffLimit": i32::MAX, "backoffLimitPerIndex": 1,
+    });
+    json_patch::merge(&mut whole, spec);
+    let mut bench = Bench::new(&ALL, &[job(&whole)]);
+    bench.settle();
+    bench
+}
+
+#[test]
+fn an_index_fails_by_itself_after_its_own_tries() {
+    let mut bench = indexed(&json!({}));
+    let first = active(&bench).into_iter().find(of(1)).unwrap();
+    let count = |pod: &Object| {
+        let json = pod.json();
+        field::text(
+            &json,
+            "/metadata/annotations/batch.kubernetes.io~1job-index-failure-count",
+        )
+        .to_owned()
+    };
+    assert_eq!(count(&first), "0");
+    end(&mut bench, &first, "Failed");
+    assert!(
+        !active(&bench).iter().any(of(1)),
+        "it waits before it is tried again"
+    );
+    bench.advance(10);
+    let second = active(&bench).into_iter().find(of(1)).unwrap();
+    assert_eq!(count(&second), "1");
+    end(&mut bench, &second, "Failed");
+    bench.advance(60);
+    assert!(!active(&bench).iter().any(of(1)), "both tries are gone");
+    assert_eq!(status(&bench)["failedIndexes"], "1");
+    assert!(conditions(&bench).is_empty(), "the others go on");
+    for pod in active(&bench) {
+        end(&mut bench, &pod, "Succeeded");
+    }
+    assert_eq!(
+        conditions(&bench),
+        ["FailureTarget=FailedIndexes", "Failed=FailedIndexes"]
+    );
+    let status = status(&bench);
+    assert_eq!(
+        (&status["completedIndexes"], &status["failedIndexes"]),
+        (&json!("0,2"), &json!("1"))
+    );
+    assert_eq!(status["conditions"][1]["message"], "Job has failed indexes");
+}
+
+#[test]
+fn too_many_failed_indexes_end_the_job() {
+    let codes = json!({"operator": "In", "values": [1]});
+    let mut bench = indexed(&json!({
+        "maxFailedIndexes": 1,
+        "podFailurePolicy": {"rules": [{"action": "FailIndex", "onExitCodes": codes}]},
+    }));
+    for wanted in [0, 2] {
+        let pod = active(&bench).into_iter().find(of(wanted)).unwrap();
+        assert!(conditions(&bench).is_empty());
+        end(&mut bench, &pod, "Failed");
+    }
+    assert_eq!(status(&bench)["failedIndexes"], "0,2");
+    assert_eq!(
+        conditions(&bench)[0],
+        "FailureTarget=MaxFailedIndexesExceeded"
+    );
+    assert!(active(&bench).is_empty());
+}
