@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use anyhow::{Context, Result};
 use tracing_subscriber::EnvFilter;
 
-const DEFAULT_FILTER: &str = "warn";
+/// The client library logs every request that fails, which we say ourselves.
+const DEFAULT_FILTER: &str = "warn,kube_client=off";
 
 /// Logs to the standard error.
 pub fn log_to_stderr(filter: Option<&str>) {

@@ -108,7 +108,7 @@ pub async fn send(
     } else {
         ""
     };
-    apply(client, documents, options, |report| {
+    let untried = apply(client, documents, options, |report| {
         let Report { origin, name, .. } = &report;
         for warning in &report.warnings {
             telemetry::report(&anyhow::anyhow!("{origin}: {name}: warning: {warning}"));
@@ -122,7 +122,12 @@ pub async fn send(
         }
     })
     .await;
-    Ok(failures)
+    if untried > 0 {
+        telemetry::report(&anyhow::anyhow!(
+            "{untried} more objects were not sent; apply the same again when the server answers"
+        ));
+    }
+    Ok(failures + untried)
 }
 
 fn read_stdin() -> Result<Manifests> {

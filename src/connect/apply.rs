@@ -64,16 +64,18 @@ impl Verdict {
 }
 
 /// Applies all documents, definitions and namespaces first, and reports each as it is done. A refused
-/// one does not keep the others from going.
+/// one does not keep the others from going; when the server is gone, the number of those that were
+/// not tried any more is returned.
 pub async fn apply(
     client: &Client,
     mut documents: Vec<Document>,
     options: &ApplyOptions,
     mut report: impl FnMut(Report),
-) {
+) -> usize {
     documents.sort_by_key(rank);
     let mut catalogue = Catalogue::of(client.clone(), &documents);
-    for document in documents {
+    let mut waiting = documents.into_iter();
+    for document in waiting.by_ref() {
         let name = display_name(&document.object);
         let mut warnings = Vec::new();
         let object = &document.object;
@@ -88,13 +90,18 @@ pub async fn apply(
                 notice.message
             );
         }
+        let is_gone = matches!(&outcome, Err(notice) if notice.is("Unreachable"));
         report(Report {
             origin: format!("{}:{}", document.file, document.line),
             name,
             outcome,
             warnings,
         });
+        if is_gone {
+            break;
+        }
     }
+    waiting.len()
 }
 
 /// The first value under `requests`, `limits`, `hard` or `capacity` that is no quantity, and where.

@@ -84,7 +84,10 @@ impl Notice {
 }
 
 fn unreachable_text(cause: &(dyn std::error::Error + 'static)) -> String {
-    format!("the server cannot be reached: {}", chain(cause))
+    let why = chain(cause);
+    // The TLS library explains itself on a page of its own.
+    let why = why.split(": https://").next().unwrap_or_default();
+    format!("the server cannot be reached: {why}")
 }
 
 /// The innermost cause says most (`connection refused`); outer layers only name themselves.

@@ -128,7 +128,10 @@ pub enum JournalError {
     Corrupt { path: PathBuf, detail: String },
     #[error("the cluster's store `{}` cannot be opened: {detail}", path.display())]
     Open { path: PathBuf, detail: String },
-    #[error("the cluster's store `{}` cannot be written: {detail}", path.display())]
+    #[error(
+        "the cluster's store `{}` cannot be written: {detail}; what was answered is kept, make room or look at the disk and start again",
+        path.display()
+    )]
     Write { path: PathBuf, detail: String },
 }
 

@@ -323,6 +323,28 @@ workloads: [shop/]
 /// Needs another user: only root can become one.
 #[cfg(unix)]
 #[test]
+fn a_server_that_is_gone_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    drop(Served::begin(at));
+    let map =
+        |name: &str| format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}}}\n");
+    std::fs::write(at.join("maps.yaml"), ["a", "b", "c"].map(map).concat()).unwrap();
+    let output = bayplan(at, &["apply", "-f", "maps.yaml", "--kubeconfig", "kc"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lines = said.lines().count();
+    assert_eq!((output.status.code(), lines), (Some(1), 2), "{said}");
+    for words in [
+        "configmap/a: the server cannot be reached",
+        "2 more objects were not sent",
+    ] {
+        assert!(said.contains(words), "`{words}` is missing: {said}");
+    }
+}
+
+#[test]
 fn a_rehearsal_makes_no_cluster() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
