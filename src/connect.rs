@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod census;
+pub mod rehearsal;
 
 mod catalogue;
 mod embedded;
@@ -15,7 +16,8 @@ mod session;
 
 pub use catalogue::{AccessRule, Catalogue};
 pub use embedded::{Embedded, Role};
-pub use guard::{Access, GuardLayer, Refused};
+pub use guard::{Access, GuardLayer, Hold, Refused};
 pub use link::{Dial, Link, in_process};
 pub use notice::Notice;
+pub use rehearsal::Rehearsal;
 pub use session::{ConnectError, Identity, Kind, Session, Target};

@@ -14,6 +14,7 @@
 //! Start with [`Fork`], then [`Step`] (what can be rehearsed) and [`Outcome`] (what came of it).
 
 pub mod archive;
+pub mod clock;
 pub mod dump;
 mod fork;
 mod intake;
@@ -30,7 +31,9 @@ mod step;
 pub use fork::{Fork, Options, StepRefused};
 pub use kinds::{KINDS, Kind};
 pub use outcome::Outcome;
-pub use step::{Balance, Domain, GRAMMAR, Model, Packing, Reference, Setting, Step, StepError};
+pub use step::{
+    Balance, Domain, GRAMMAR, Model, Packing, Reference, Setting, Step, StepError, duration_text,
+};
 
 #[cfg(test)]
 mod tests;

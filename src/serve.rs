@@ -25,5 +25,6 @@ mod pages;
 mod streams;
 mod watch;
 
-pub use driver::{Driver, DriverError};
-pub use host::{Connector, Host, HostError, HostOptions, Seed};
+pub use driver::{Connector, Driver, DriverError, Engine, Round, Time};
+pub use host::{Host, HostError, HostOptions, Seed};
+pub use journal::JournalError;

@@ -43,6 +43,7 @@ pub mod table;
 
 pub mod model;
 pub mod present;
+pub mod rehearsal;
 pub mod summary;
 pub mod update;
 

@@ -68,10 +68,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["plane", "apiserver", "store", "config", "k8s", "stdx"],
     ),
     ("node", &["serve", "agent", "k8s", "stdx"]),
-    ("connect", &["serve", "config", "k8s", "stdx"]),
+    (
+        "connect",
+        &[
+            "serve",
+            "rehearse",
+            "plane",
+            "apiserver",
+            "config",
+            "k8s",
+            "stdx",
+        ],
+    ),
     (
         "tui",
-        &["k8s", "topology", "sched", "config", "connect", "stdx"],
+        &[
+            "k8s", "topology", "sched", "config", "connect", "rehearse", "stdx",
+        ],
     ),
 ];
 

@@ -48,7 +48,15 @@ struct PageMetadata {
 /// Reads every kind. One that the server does not know is left out, one that the user may not list
 /// is named; any other failure ends the census.
 pub async fn take(client: &kube::Client, kinds: &[Asked]) -> Result<Census, Notice> {
-    let mut census = Census::default();
+    add(client, kinds, Cluster::default()).await
+}
+
+/// The same, in addition to what is known.
+pub async fn add(client: &kube::Client, kinds: &[Asked], known: Cluster) -> Result<Census, Notice> {
+    let mut census = Census {
+        cluster: known,
+        ..Census::default()
+    };
     for kind in kinds {
         match list(client, kind, &mut census.cluster).await {
             Ok(()) => {}

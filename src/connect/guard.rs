@@ -1,8 +1,11 @@
 //! The read-only guard: the last layer that every request of a session passes before it leaves.
 //!
 //! Whoever holds a read-only session cannot change anything through it, whatever the console above
-//! has a bug in: only requests that read are let through.
+//! has a bug in: only requests that read are let through. The same holds for a session while a
+//! rehearsal of its cluster is under way.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use futures::future::{Either, Ready, ready};
@@ -17,16 +20,40 @@ pub enum Access {
     ReadOnly,
 }
 
-/// A request that a read-only session did not send.
+/// Whether a session keeps its writes back for now; clones are the same switch.
+#[derive(Clone, Debug, Default)]
+pub struct Hold(Arc<AtomicBool>);
+
+impl Hold {
+    pub fn set(&self, held: bool) {
+        self.0.store(held, Ordering::SeqCst);
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// A request that a session did not send.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("this session is read-only: {method} {path} was not sent")]
+#[error("{why}: {method} {path} was not sent")]
 pub struct Refused {
+    pub why: &'static str,
     pub method: Method,
     pub path: String,
 }
 
-#[derive(Clone, Copy, Debug)]
-pub struct GuardLayer(pub Access);
+#[derive(Clone, Debug)]
+pub struct GuardLayer {
+    access: Access,
+    hold: Hold,
+}
+
+impl GuardLayer {
+    pub fn new(access: Access, hold: Hold) -> Self {
+        Self { access, hold }
+    }
+}
 
 impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
@@ -34,7 +61,7 @@ impl<S> Layer<S> for GuardLayer {
     fn layer(&self, inner: S) -> Self::Service {
         Guard {
             inner,
-            access: self.0,
+            guard: self.clone(),
         }
     }
 }
@@ -42,7 +69,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Clone, Debug)]
 pub struct Guard<S> {
     inner: S,
-    access: Access,
+    guard: GuardLayer,
 }
 
 impl<S, B> Service<Request<B>> for Guard<S>
@@ -60,8 +87,18 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if self.access == Access::ReadOnly && !reads(&request) {
+        let why = match self.guard.access {
+            Access::ReadOnly => Some("this session is read-only"),
+            Access::ReadWrite if self.guard.hold.is_held() => {
+                Some("a rehearsal of this cluster is under way")
+            }
+            Access::ReadWrite => None,
+        };
+        if let Some(why) = why
+            && !reads(&request)
+        {
             let refused = Refused {
+                why,
                 method: request.method().clone(),
                 path: request.uri().path().to_owned(),
             };
@@ -104,14 +141,28 @@ mod tests {
 
     /// How many requests arrive behind the guard.
     async fn arrive(access: Access, method: &str, uri: &str, upgrade: bool) -> usize {
+        arrive_held((access, false), method, uri, upgrade).await
+    }
+
+    async fn arrive_held(
+        (access, held): (Access, bool),
+        method: &str,
+        uri: &str,
+        upgrade: bool,
+    ) -> usize {
+        let hold = Hold::default();
+        let layer = GuardLayer::new(access, hold.clone());
+        // The switch counts when a request is sent, not when the client was made.
+        hold.set(held);
         let arrived = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&arrived);
-        let service = ServiceBuilder::new()
-            .layer(GuardLayer(access))
-            .service(service_fn(move |_request: Request<()>| {
-                counter.fetch_add(1, Ordering::Relaxed);
-                ready(Ok::<_, BoxError>(()))
-            }));
+        let service =
+            ServiceBuilder::new()
+                .layer(layer)
+                .service(service_fn(move |_request: Request<()>| {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                    ready(Ok::<_, BoxError>(()))
+                }));
         let mut request = Request::builder().method(method).uri(uri);
         if upgrade {
             request = request.header(header::UPGRADE, "websocket");
@@ -156,6 +207,9 @@ mod tests {
         for (method, uri, expected) in rows {
             let count = arrive(Access::ReadOnly, method, uri, false).await;
             assert_eq!(count, expected, "{method} {uri}");
+            let held = (Access::ReadWrite, true);
+            let count = arrive_held(held, method, uri, false).await;
+            assert_eq!(count, expected, "during a rehearsal: {method} {uri}");
             let count = arrive(Access::ReadWrite, method, uri, false).await;
             assert_eq!(count, 1, "{method} {uri}");
         }

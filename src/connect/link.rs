@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::serve::{Connector, Host};
 
-use super::guard::{Access, GuardLayer};
+use super::guard::{Access, GuardLayer, Hold};
 
 /// A byte stream to a control plane on this machine.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -88,19 +88,20 @@ impl<D: Dial> tower::Service<http::Uri> for Dialer<D> {
 }
 
 /// A Kubernetes client over connections that `dial` opens, behind the guard.
-pub fn client<D: Dial>(dial: D, access: Access, namespace: &str) -> kube::Client {
+pub fn client<D: Dial>(dial: D, guard: &GuardLayer, namespace: &str) -> kube::Client {
     let service = Client::builder(TokioExecutor::new()).build::<_, Body>(Dialer(dial));
     // The host is never resolved: the connector has one place to go to.
     let base = http::Uri::from_static("http://in.process");
     ClientBuilder::new(service, namespace)
         .with_layer(&BaseUriLayer::new(base))
-        .with_layer(&GuardLayer(access))
+        .with_layer(guard)
         .build()
 }
 
 /// A client of a cluster that this process hosts.
 pub fn in_process(host: &Host, access: Access) -> kube::Client {
-    client(host.connector(), access, "default")
+    let guard = GuardLayer::new(access, Hold::default());
+    client(host.connector(), &guard, "default")
 }
 
 impl Dial for Connector {

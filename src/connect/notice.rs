@@ -27,6 +27,11 @@ impl Notice {
         }
     }
 
+    /// What stands in the way is here, not at the server.
+    pub(super) fn settings(message: &str) -> Self {
+        Self::local("Settings", message.to_owned(), false)
+    }
+
     pub fn is(&self, reason: &str) -> bool {
         self.reason == reason
     }
@@ -148,6 +153,7 @@ mod tests {
         );
         check(status(503, "", ""), "", true, "the server answered 503 ");
         let refused = Refused {
+            why: "this session is read-only",
             method: http::Method::DELETE,
             path: "/api/v1/nodes/a".into(),
         };

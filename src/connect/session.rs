@@ -9,9 +9,10 @@ use crate::serve::{HostError, HostOptions};
 
 use super::catalogue::AccessRule;
 use super::embedded::{Embedded, Role};
-use super::guard::{Access, GuardLayer};
+use super::guard::{Access, GuardLayer, Hold};
 use super::link;
 use super::notice::Notice;
+use super::rehearsal::Rehearsal;
 
 /// What to connect to.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub enum Kind {
     Joined,
     /// A cluster of a kubeconfig.
     Kubeconfig,
+    /// A fork of one of the others, in this process: nothing in it is real.
+    Rehearsal,
 }
 
 /// Which cluster this is; shown on every screen.
@@ -54,7 +57,9 @@ pub struct Identity {
 pub struct Session {
     client: kube::Client,
     identity: Identity,
+    hold: Hold,
     embedded: Option<Embedded>,
+    rehearsal: Option<Rehearsal>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -145,10 +150,14 @@ impl Session {
             namespace: namespace.clone(),
             access,
         };
+        let hold = Hold::default();
+        let guard = GuardLayer::new(access, hold.clone());
         Ok(Self {
-            client: link::client(embedded.clone(), access, &namespace),
+            client: link::client(embedded.clone(), &guard, &namespace),
             identity,
+            hold,
             embedded: Some(embedded),
+            rehearsal: None,
         })
     }
 
@@ -196,11 +205,46 @@ impl Session {
             cluster: name,
             notice: Notice::from(error),
         })?;
+        let hold = Hold::default();
+        let guard = GuardLayer::new(access, hold.clone());
         Ok(Self {
-            client: builder.with_layer(&GuardLayer(access)).build(),
+            client: builder.with_layer(&guard).build(),
             identity,
+            hold,
             embedded: None,
+            rehearsal: None,
         })
+    }
+
+    /// A session with a fork of this one's cluster. Nothing that is sent through it leaves this
+    /// process.
+    pub(super) fn of_rehearsal(&self, rehearsal: Rehearsal) -> Self {
+        let hold = Hold::default();
+        // Whoever may not write there may try here.
+        let guard = GuardLayer::new(Access::ReadWrite, hold.clone());
+        let identity = Identity {
+            kind: Kind::Rehearsal,
+            server: "a rehearsal in this process".to_owned(),
+            access: Access::ReadWrite,
+            ..self.identity.clone()
+        };
+        Self {
+            client: link::client(rehearsal.connector(), &guard, &identity.namespace),
+            identity,
+            hold,
+            embedded: None,
+            rehearsal: Some(rehearsal),
+        }
+    }
+
+    /// While this is set, no write leaves through this session or any client of it.
+    pub fn hold(&self, held: bool) {
+        self.hold.set(held);
+    }
+
+    /// The fork, where this session is a rehearsal.
+    pub fn rehearsal(&self) -> Option<&Rehearsal> {
+        self.rehearsal.as_ref()
     }
 
     pub fn client(&self) -> &kube::Client {
@@ -216,6 +260,9 @@ impl Session {
     pub async fn close(&self) {
         if let Some(embedded) = &self.embedded {
             embedded.close().await;
+        }
+        if let Some(rehearsal) = &self.rehearsal {
+            rehearsal.end();
         }
     }
 }

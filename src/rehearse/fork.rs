@@ -3,6 +3,7 @@
 mod act;
 mod drain;
 mod find;
+mod live;
 mod rebalance;
 
 use jiff::{SignedDuration, Timestamp};
@@ -49,6 +50,11 @@ pub struct Fork {
     not_modelled: Vec<String>,
     /// The last time at which something happened that matters.
     last: Timestamp,
+    /// When something is due next, as of the last look.
+    due: Option<Timestamp>,
+    /// What somebody who works in the fork has begun, and what they did before: see [`live`].
+    under: Option<live::Under>,
+    taken: Vec<(String, Option<Step>)>,
 }
 
 impl Fork {
@@ -85,6 +91,9 @@ impl Fork {
             empty_before,
             not_modelled,
             last: now,
+            due: None,
+            under: None,
+            taken: Vec::new(),
         }
     }
 
@@ -99,6 +108,11 @@ impl Fork {
 
     pub fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// When something is due next.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.due
     }
 
     pub fn options(&self) -> &Options {
@@ -212,18 +226,24 @@ impl Fork {
     /// Runs to `end` exactly.
     pub fn run_until(&mut self, end: Timestamp) {
         while self.advance(end) {}
+        self.stand_at(end);
+    }
+
+    /// Nothing is due before `end`: it is `end` now.
+    pub fn stand_at(&mut self, end: Timestamp) {
         self.now = self.now.max(end);
     }
 
     /// One step of the world, and time up to the next thing that is due; false where that is not
     /// before `end`.
-    fn advance(&mut self, end: Timestamp) -> bool {
+    pub fn advance(&mut self, end: Timestamp) -> bool {
         let mut at_once = 0;
         loop {
             let step = self.world.step(self.now);
             self.observe(&step.journal);
             at_once += 1;
             if !step.more || at_once > STEPS_AT_ONCE {
+                self.due = step.next_wake;
                 let wake = step.next_wake.unwrap_or(end).max(self.now);
                 if wake >= end {
                     return false;

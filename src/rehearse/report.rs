@@ -31,6 +31,33 @@ struct Section {
     more: usize,
 }
 
+pub type Row = Vec<String>;
+
+/// A table of the report for whoever draws it otherwise.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Table {
+    pub title: &'static str,
+    /// Empty: the rows are sentences.
+    pub head: Row,
+    pub rows: Vec<Row>,
+    /// Rows beyond those that are here.
+    pub more: usize,
+}
+
+/// The tables that have anything in them.
+pub fn tables(outcome: &Outcome) -> Vec<Table> {
+    sections(outcome)
+        .into_iter()
+        .filter(|section| !section.rows.is_empty())
+        .map(|section| Table {
+            title: section.title,
+            head: section.head.iter().map(|cell| (*cell).to_owned()).collect(),
+            rows: section.rows,
+            more: section.more,
+        })
+        .collect()
+}
+
 /// The whole outcome, ending in the verdict.
 pub fn write(outcome: &Outcome, form: Form) -> String {
     let mut out = title(outcome, form);

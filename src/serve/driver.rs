@@ -1,14 +1,15 @@
-//! The task that owns a World: requests in, durable answers and snapshots out.
+//! The task that owns an [`Engine`]: requests in, durable answers and snapshots out.
 //!
-//! One round takes what is waiting, lets the World handle it and go a step on, makes all of that
-//! durable in one transaction, publishes the new snapshot and only then answers. Rounds run on a
-//! blocking thread, because they compute and wait for the disk.
+//! One round takes what is waiting, lets the engine handle it and go a step on, publishes the new
+//! snapshot and only then answers. Rounds run on a blocking thread, because they compute and wait
+//! for the disk. The engine of a cluster is a World with its journal; a rehearsal brings its own,
+//! and its own time.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::{Request, Response};
@@ -29,7 +30,28 @@ const TIMER_GRAIN: Duration = Duration::from_millis(25);
 /// Without any timer the World is still looked at once in a while.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// Access to a running World; cheap to clone.
+/// What a driver drives.
+pub trait Engine: Send + 'static {
+    /// Carries the writes out, goes a step on and makes all of it durable.
+    fn round(&mut self, writes: &[Request]) -> Result<Round, JournalError>;
+
+    /// What there is to read before the first round.
+    fn published(&self) -> Published;
+}
+
+/// What came of a round.
+pub struct Round {
+    /// To each write, in order.
+    pub answers: Vec<Response>,
+    pub published: Published,
+    /// How long nothing is due; `None`: the next round is due now.
+    pub pause: Option<Duration>,
+}
+
+/// What time it is for those who read.
+pub type Time = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Access to a running engine; cheap to clone.
 #[derive(Clone)]
 pub struct Driver {
     writes: mpsc::Sender<Pending>,
@@ -37,10 +59,12 @@ pub struct Driver {
     pages: Pages,
     stopped: CancellationToken,
     nodes: Nodes,
+    time: Time,
+    nudge: Arc<Notify>,
 }
 
 struct Pending {
-    request: Box<Request>,
+    request: Request,
     answer: oneshot::Sender<Response>,
 }
 
@@ -70,20 +94,31 @@ impl Driver {
         world: World,
         journal: Option<Journal>,
         stop: CancellationToken,
-    ) -> (Self, tokio::task::JoinHandle<Result<(), DriverError>>) {
+    ) -> (Self, Driving) {
+        Self::drive(Core { world, journal }, Arc::new(clock::now), stop)
+    }
+
+    /// The same with another engine, in its time.
+    pub fn drive(engine: impl Engine, time: Time, stop: CancellationToken) -> (Self, Driving) {
         let (writes, inbox) = mpsc::channel(WAITING_MAX);
-        let (publisher, published) = watch::channel(Arc::new(world.published()));
+        let (publisher, published) = watch::channel(Arc::new(engine.published()));
         let driver = Self {
             writes,
             published,
             pages: Pages::default(),
             stopped: stop.clone(),
             nodes: Nodes::default(),
+            time,
+            nudge: Arc::default(),
         };
-        let pages = driver.pages.clone();
-        let core = Box::new(Core { world, journal });
+        let (pages, nudge) = (driver.pages.clone(), Arc::clone(&driver.nudge));
+        let engine: Box<dyn Engine> = Box::new(engine);
         let task = tokio::spawn(async move {
-            let result = run(core, inbox, (publisher, pages), &stop).await;
+            let inbox = Inbox {
+                writes: inbox,
+                nudge,
+            };
+            let result = run(engine, inbox, (publisher, pages), &stop).await;
             // Watches and listeners end with the World, whatever ended it.
             stop.cancel();
             result
@@ -106,6 +141,25 @@ impl Driver {
         self.published.clone()
     }
 
+    /// What time it is in the cluster.
+    pub fn now(&self) -> Timestamp {
+        (self.time)()
+    }
+
+    pub fn time(&self) -> Time {
+        Arc::clone(&self.time)
+    }
+
+    /// The engine was changed by its owner: the next round is due now.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Opens connections to the cluster inside this process.
+    pub fn connector(&self) -> Connector {
+        Connector(self.clone())
+    }
+
     /// Cancelled when the driver stops.
     pub fn stopped(&self) -> &CancellationToken {
         &self.stopped
@@ -114,71 +168,88 @@ impl Driver {
     /// Carries out a write; the answer comes when it is durable.
     pub async fn write(&self, request: Request) -> Result<Response, Stopped> {
         let (answer, answered) = oneshot::channel();
-        let request = Box::new(request);
         let sent = self.writes.send(Pending { request, answer }).await;
         sent.map_err(|_closed| Stopped)?;
         answered.await.map_err(|_dropped| Stopped)
     }
 }
 
+/// A running driver; ends when it is stopped, or with an error.
+pub type Driving = tokio::task::JoinHandle<Result<(), DriverError>>;
+
+/// Connects to an engine in this process, as its administrator; outlives it, in vain.
+#[derive(Clone)]
+pub struct Connector(Driver);
+
+impl Connector {
+    pub fn connect(&self) -> tokio::io::DuplexStream {
+        super::listener::memory(&self.0)
+    }
+}
+
+/// The engine of a cluster: its World, and where it becomes durable.
 struct Core {
     world: World,
     journal: Option<Journal>,
 }
 
-struct Round {
-    answers: Vec<(oneshot::Sender<Response>, Response)>,
-    published: Published,
-    next_wake: Option<Timestamp>,
-    more: bool,
-}
-
-impl Core {
-    fn round(&mut self, batch: Vec<Pending>, now: Timestamp) -> Result<Round, JournalError> {
-        let is_quiet = batch.is_empty();
-        let answers = batch
-            .into_iter()
-            .map(|pending| {
-                let response = self.world.handle(&pending.request, now);
-                (pending.answer, response)
-            })
+impl Engine for Core {
+    fn round(&mut self, writes: &[Request]) -> Result<Round, JournalError> {
+        let now = clock::now();
+        let answers = writes
+            .iter()
+            .map(|request| self.world.handle(request, now))
             .collect();
         let step = self.world.step(now);
         if let Some(journal) = &mut self.journal {
             journal.commit(&step.journal)?;
-            if is_quiet && !step.more {
+            if writes.is_empty() && !step.more {
                 journal.tidy();
             }
         }
+        let pause = step
+            .next_wake
+            .map_or(IDLE, |wake| until(wake, clock::now()));
         Ok(Round {
             answers,
             published: self.world.published(),
-            next_wake: step.next_wake,
-            more: step.more,
+            pause: (!step.more).then_some(pause),
         })
+    }
+
+    fn published(&self) -> Published {
+        self.world.published()
     }
 }
 
+struct Inbox {
+    writes: mpsc::Receiver<Pending>,
+    nudge: Arc<Notify>,
+}
+
 async fn run(
-    mut core: Box<Core>,
-    mut inbox: mpsc::Receiver<Pending>,
+    mut engine: Box<dyn Engine>,
+    mut inbox: Inbox,
     (publisher, pages): (watch::Sender<Arc<Published>>, Pages),
     stop: &CancellationToken,
 ) -> Result<(), DriverError> {
-    let mut batch = Vec::new();
+    let mut batch: Vec<Pending> = Vec::new();
     let mut stopping = false;
     loop {
-        let now = clock::now();
-        let taken = std::mem::take(&mut batch);
+        let (writes, senders): (Vec<Request>, Vec<oneshot::Sender<Response>>) =
+            std::mem::take(&mut batch)
+                .into_iter()
+                .map(|pending| (pending.request, pending.answer))
+                .unzip();
         let (returned, round) = tokio::task::spawn_blocking(move || {
-            let round = core.round(taken, now);
-            (core, round)
+            let round = engine.round(&writes);
+            (engine, round)
         })
         .await
         .map_err(|error| DriverError::Bug(error.to_string()))?;
-        core = returned;
+        engine = returned;
         let round = round?;
-        tracing::debug!(next_wake = ?round.next_wake, more = round.more, answers = round.answers.len(), "round");
+        tracing::debug!(pause = ?round.pause, answers = round.answers.len(), "round");
         publisher.send_if_modified(|present| {
             let newer = round.published.snapshot.revision() != present.snapshot.revision();
             if newer {
@@ -187,46 +258,46 @@ async fn run(
             newer
         });
         pages.forget_old();
-        for (sender, response) in round.answers {
+        for (sender, response) in senders.into_iter().zip(round.answers) {
             // Who asked may have hung up; the write is done all the same.
             let _gone = sender.send(response);
         }
         if stopping {
             return Ok(());
         }
-        if !round.more {
-            stopping = wait(&mut inbox, &mut batch, round.next_wake, stop).await;
+        if let Some(pause) = round.pause {
+            stopping = wait(&mut inbox, &mut batch, pause, stop).await;
         }
         if stop.is_cancelled() {
             stopping = true;
-            inbox.close();
+            inbox.writes.close();
         }
         while batch.len() < BATCH_MAX
-            && let Ok(pending) = inbox.try_recv()
+            && let Ok(pending) = inbox.writes.try_recv()
         {
             batch.push(pending);
         }
     }
 }
 
-/// Waits for a write, a timer or the end; true at the end.
+/// Waits for a write, a nudge, a timer or the end; true at the end.
 async fn wait(
-    inbox: &mut mpsc::Receiver<Pending>,
+    inbox: &mut Inbox,
     batch: &mut Vec<Pending>,
-    next_wake: Option<Timestamp>,
+    pause: Duration,
     stop: &CancellationToken,
 ) -> bool {
-    let pause = next_wake.map_or(IDLE, |wake| until(wake, clock::now()));
     tokio::select! {
         biased;
         () = stop.cancelled() => true,
-        received = inbox.recv() => match received {
+        received = inbox.writes.recv() => match received {
             Some(pending) => {
                 batch.push(pending);
                 false
             }
             None => true,
         },
+        () = inbox.nudge.notified() => false,
         () = tokio::time::sleep(pause.clamp(TIMER_GRAIN, IDLE)) => false,
     }
 }

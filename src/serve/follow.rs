@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::response::Response as HttpResponse;
 use bytes::Bytes;
 use futures::stream;
+use jiff::Timestamp;
 use tokio::sync::watch::Receiver;
 use tokio_util::sync::CancellationToken;
 
@@ -13,9 +14,8 @@ use crate::apiserver::{self, Request, Response, Status, Target, Verb};
 use crate::k8s::columns::PodColumns;
 use crate::k8s::{ChangeKind, Object, ObjectKey, Revision, resources};
 use crate::plane::Published;
-use crate::stdx::clock;
 
-use super::driver::Driver;
+use super::driver::{Driver, Time};
 use super::http::streamed;
 
 struct Follow {
@@ -31,6 +31,7 @@ struct Follow {
     seen: Revision,
     published: Receiver<Arc<Published>>,
     stopped: CancellationToken,
+    time: Time,
     waiting: VecDeque<Bytes>,
     over: bool,
 }
@@ -56,10 +57,10 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
     };
     let pod = ObjectKey::new(resources::PODS, &target.namespace, &target.name);
     let Some(object) = present.snapshot.cluster.get(&pod) else {
-        return Err(read(&present, request));
+        return Err(read(&present, request, driver.now()));
     };
     let is_over = object.pod().is_some_and(PodColumns::is_finished);
-    let first = read(&present, request);
+    let first = read(&present, request, driver.now());
     if !first.is_success() {
         return Err(first);
     }
@@ -80,7 +81,7 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
         .other
         .push(("timestamps".into(), "true".into()));
     let follow = Follow {
-        said: text_of(&read(&present, &whole)),
+        said: text_of(&read(&present, &whole, driver.now())),
         timestamps: matches!(
             request.options.other("timestamps"),
             Some("true" | "1" | "True")
@@ -90,6 +91,7 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
         seen: present.snapshot.revision(),
         published,
         stopped: driver.stopped().clone(),
+        time: driver.time(),
         waiting: VecDeque::from([first.body]),
         over: is_over,
     };
@@ -100,8 +102,8 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Respons
     Ok(streamed(chunks, "text/plain"))
 }
 
-fn read(present: &Published, request: &Request) -> Response {
-    apiserver::read(&present.registry, &present.snapshot, request, clock::now())
+fn read(present: &Published, request: &Request, now: Timestamp) -> Response {
+    apiserver::read(&present.registry, &present.snapshot, request, now)
 }
 
 fn text_of(log: &Response) -> String {
@@ -169,7 +171,8 @@ impl Follow {
 
     fn read_state(&mut self, present: &Published, pod: &Object) {
         let Published { snapshot, registry } = present;
-        let log = apiserver::pod_log(registry, &snapshot.cluster, pod, &self.whole, clock::now());
+        let now = (self.time)();
+        let log = apiserver::pod_log(registry, &snapshot.cluster, pod, &self.whole, now);
         // A container that waits for its restart has nothing new to say.
         if log.is_success() {
             let now = text_of(&log);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
@@ -19,7 +18,7 @@ use crate::stdx::clock;
 use crate::store::Store;
 
 use super::certificates::{self, Authority, CertificateError};
-use super::driver::{Driver, DriverError};
+use super::driver::{Connector, Driver, DriverError, Driving};
 use super::holder::{self, Holder};
 use super::journal::{Journal, JournalError, Restored};
 #[cfg(unix)]
@@ -71,20 +70,10 @@ impl Seed {
 pub struct Host {
     options: HostOptions,
     driver: Driver,
-    task: JoinHandle<Result<(), DriverError>>,
+    task: Driving,
     authority: Authority,
     address: Option<SocketAddr>,
     stop: CancellationToken,
-}
-
-/// Connects to a host in this process, as its administrator; outlives the host, in vain.
-#[derive(Clone)]
-pub struct Connector(Driver);
-
-impl Connector {
-    pub fn connect(&self) -> tokio::io::DuplexStream {
-        listener::memory(&self.0)
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -213,7 +202,7 @@ impl Host {
 
     /// Opens connections to the cluster inside this process.
     pub fn connector(&self) -> Connector {
-        Connector(self.driver.clone())
+        self.driver.connector()
     }
 
     /// `https://127.0.0.1:6443`, where TLS is served. An unspecified address is reached by loopback.

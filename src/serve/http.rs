@@ -16,8 +16,6 @@ use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 use crate::apiserver::request::{Target, Verb};
 use crate::apiserver::{self, Request, Response, Status, User};
 
-use crate::stdx::clock;
-
 use super::driver::{Driver, Stopped};
 use super::{compression, follow, identity, metrics, streams, watch};
 
@@ -114,7 +112,7 @@ async fn respond(
         } else {
             Arc::clone(&source.registry)
         };
-        let response = apiserver::read(&registry, &source.snapshot, &request, clock::now());
+        let response = apiserver::read(&registry, &source.snapshot, &request, driver.now());
         if response.continued {
             pages.keep(&source);
         }

@@ -14,9 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::apiserver::watch::Cursor;
 use crate::apiserver::{Request, Status};
 use crate::plane::Published;
-use crate::stdx::clock;
 
-use super::driver::Driver;
+use super::driver::{Driver, Time};
 use super::http::streamed;
 
 /// kube-apiserver sends a bookmark about once a minute.
@@ -31,6 +30,7 @@ struct Follow {
     bookmarks: bool,
     next_bookmark: Instant,
     stopped: CancellationToken,
+    time: Time,
     waiting: VecDeque<Bytes>,
     over: bool,
 }
@@ -39,8 +39,8 @@ struct Follow {
 pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Status> {
     let mut published = driver.subscribe();
     let present = Arc::clone(&published.borrow_and_update());
-    let mut cursor = Cursor::open(&present.registry, &present.snapshot, request, clock::now())?;
-    let waiting = cursor.next_events(&present.registry, &present.snapshot, clock::now())?;
+    let mut cursor = Cursor::open(&present.registry, &present.snapshot, request, driver.now())?;
+    let waiting = cursor.next_events(&present.registry, &present.snapshot, driver.now())?;
     let timeout = request
         .options
         .timeout_seconds
@@ -54,6 +54,7 @@ pub fn start(driver: &Driver, request: &Request) -> Result<HttpResponse, Status>
         bookmarks: request.options.allow_watch_bookmarks,
         next_bookmark: now + BOOKMARK_EVERY,
         stopped: driver.stopped().clone(),
+        time: driver.time(),
         waiting: waiting.into(),
         over: false,
     };
@@ -95,7 +96,7 @@ impl Follow {
         let present = Arc::clone(&self.published.borrow_and_update());
         let found = self
             .cursor
-            .next_events(&present.registry, &present.snapshot, clock::now());
+            .next_events(&present.registry, &present.snapshot, (self.time)());
         match found {
             Ok(chunks) => self.waiting.extend(chunks),
             Err(status) => {

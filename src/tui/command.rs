@@ -86,8 +86,30 @@ pub enum Command {
     /// Opens the panel of what the rebalancer would move.
     Moves(MovesQuestion),
 
+    /// Forks the cluster; in a fork, the menu of what can be done there.
+    Rehearse,
+    Rehearsal(RehearsalCommand),
+
     /// What only one page understands.
     Page(PageCommand),
+}
+
+/// What exists only while a rehearsal is shown.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RehearsalCommand {
+    Faster,
+    Slower,
+    Pass(jiff::SignedDuration),
+    /// Lets time pass until nothing is due any more.
+    Settle,
+    Outcome,
+    /// A step as `bayplan plan` takes it.
+    Step(Box<crate::rehearse::Step>),
+    Save {
+        name: String,
+        pseudonymise: bool,
+    },
+    Discard,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,6 +6,7 @@ use crate::k8s::{ObjectKey, Op, Resource};
 
 use super::answer::Answer;
 use super::msg::Msg;
+use super::rehearsal::Wish;
 use super::view::{Target, View};
 
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub enum Effect {
     },
     /// Opens another cluster in the place of this one, by the name that `:ctx` gives it.
     Connect(String),
+    /// About a rehearsal.
+    Rehearse(Wish),
     /// Appends to the history of the `:` line.
     Remember(String),
 }

@@ -20,6 +20,7 @@ use super::line_edit::LineEdit;
 use super::notice::Notice;
 use super::page::{Area, Context, Page};
 use super::pages;
+use super::rehearsal::Rehearsing;
 use super::render::Rows;
 use super::summary::Summaries;
 use super::update::drains::Running;
@@ -68,6 +69,10 @@ pub struct Model {
     /// Pages may look at a storm of changes once a second; this is when they are told once more
     /// after the last change, so that no picture stays that was made in the middle of it.
     pub catch_up: Option<Timestamp>,
+    /// The fork that is shown, if it is one.
+    pub rehearsal: Option<Rehearsing>,
+    /// Another cluster took this one's place: the page is to be opened once more when all is here.
+    pub arriving: bool,
     /// The page must be told about data, size or scope before the next frame.
     pub unsettled: bool,
     pub ended: bool,
@@ -88,6 +93,10 @@ pub enum Open {
     Line(LineState),
     Moves(Box<MovesState>),
     Confirm(Box<ConfirmState>),
+    /// What came of the rehearsal.
+    Outcome {
+        scroll: usize,
+    },
     Menu {
         title: String,
         choices: Vec<MenuChoice>,
@@ -201,6 +210,8 @@ impl Model {
             watched: Vec::new(),
             printing: None,
             catch_up: None,
+            rehearsal: None,
+            arriving: false,
             unsettled: true,
             ended: false,
         }
@@ -227,6 +238,20 @@ impl Model {
         self.pages.insert(View::Logs, Box::new(page));
     }
 
+    /// What time it is in the cluster that is shown.
+    pub fn time(&self, now: Timestamp) -> Timestamp {
+        let clock = self.rehearsal.as_ref().map(Rehearsing::clock);
+        clock.map_or(now, |clock| clock.read(now))
+    }
+
+    /// When it will be `at` there; `None` while time stands still.
+    pub fn outside(&self, at: Timestamp) -> Option<Timestamp> {
+        match &self.rehearsal {
+            Some(rehearsal) => rehearsal.clock().outside(at),
+            None => Some(at),
+        }
+    }
+
     pub fn read_only(&self) -> bool {
         self.identity.access == Access::ReadOnly
     }
@@ -248,7 +273,7 @@ impl Model {
             journal: &self.journal,
             keymap: &self.keymap,
             read_only: self.read_only(),
-            now,
+            now: self.time(now),
             area: self.area(),
         }
     }
@@ -262,6 +287,7 @@ impl Model {
     ) -> Option<T> {
         let area = self.area();
         let read_only = self.read_only();
+        let now = self.time(now);
         let page = self.pages.get_mut(&view)?;
         let context = Context {
             cluster: &self.cache.cluster,
@@ -284,7 +310,7 @@ impl Model {
     }
 
     pub fn rows(&self) -> Rows {
-        let band = self.lost().is_some() || !self.drains.is_empty();
+        let band = self.lost().is_some() || !self.drains.is_empty() || self.rehearsal.is_some();
         Rows::of(self.size.1, band, self.zoomed)
     }
 

@@ -1,6 +1,8 @@
 //! Facts that reach the console, on one bounded channel.
 
+use crate::connect::rehearsal::Progress;
 use crate::k8s::Resource;
+use crate::rehearse::Outcome;
 
 use super::actions::drain::EvictionAnswer;
 use super::actions::proposal::Consequence;
@@ -44,6 +46,10 @@ pub enum Msg {
         question: MovesQuestion,
         result: Box<Result<Moves, String>>,
     },
+    /// The rehearsal that is shown went on.
+    Rehearsed(Progress),
+    /// What came of it.
+    Outcome(Box<Outcome>),
     Contexts(Vec<String>),
     Notice(Notice),
     /// Time passed: something that was shown may be over.

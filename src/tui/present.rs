@@ -58,6 +58,7 @@ fn header(model: &Model) -> Header {
         Kind::Embedded => "embedded",
         Kind::Joined => "joined",
         Kind::Kubeconfig => "attached",
+        Kind::Rehearsal => "rehearsal",
     };
     let room = usize::from(model.size.0) / 3;
     let name = cut_middle(&identity.cluster, room);
@@ -132,6 +133,9 @@ fn freshness(model: &Model) -> Line {
             _ => {}
         }
     }
+    if model.rehearsal.is_some() {
+        line.push("REHEARSAL ", Role::Warning);
+    }
     if model.lost().is_some() {
         line.push("✕ lost", Role::Bad);
     } else if loading || watched().count() == 0 {
@@ -166,6 +170,20 @@ fn pressure_role(share: f64) -> Role {
 }
 
 fn band(model: &Model, now: Timestamp) -> Option<Band> {
+    if let Some(rehearsal) = &model.rehearsal {
+        let room = usize::from(model.size.0).saturating_sub(2);
+        let mut text = rehearsal.band(&model.identity.cluster, now, room);
+        if let Some(running) = model.drains.first() {
+            let cluster = &model.cache.cluster;
+            let drain = running.drain.progress_words(cluster, model.time(now));
+            let clock = rehearsal.clock_words(now);
+            text = cut_end(&format!("REHEARSAL, {clock} · {drain}"), room);
+        }
+        return Some(Band {
+            text: Line::of(text, Role::Rehearsal),
+            role: Role::Rehearsal,
+        });
+    }
     let Some((since, why)) = model.lost() else {
         return drain_band(model, now);
     };
@@ -364,6 +382,12 @@ fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
             lines: report_lines(texts, model.size.0),
             scroll: *scroll,
         })),
+        Open::Outcome { scroll } => Some(Overlay::Text(TextPanel {
+            title: Line::of("outcome of the rehearsal", Role::Title)
+                .with("   j k scroll, esc closes", Role::Dim),
+            lines: outcome_lines(model),
+            scroll: *scroll,
+        })),
         Open::Line(state) => line_overlay(state),
         Open::Moves(state) => Some(Overlay::Text(moves::panel(state, model))),
         Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
@@ -462,7 +486,10 @@ fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel 
     // Where this goes is said once more, next to the key that sends it.
     let context = model.context(now);
     lines.push(Line::of(
-        format!("on {} as {}", model.identity.cluster, model.identity.user),
+        match model.rehearsal {
+            Some(_) => format!("in the rehearsal of {}", model.identity.cluster),
+            None => format!("on {} as {}", model.identity.cluster, model.identity.user),
+        },
         Role::Dim,
     ));
     if let Some((since, _)) = model.lost() {
@@ -495,6 +522,7 @@ fn help(model: &Model, scroll: usize) -> HelpPanel {
         (Section::View, "this view"),
         (Section::Look, "look"),
         (Section::Change, "change (each asks first)"),
+        (Section::Rehearsal, "rehearse"),
         (Section::Move, "move"),
         (Section::Program, "program"),
     ] {
@@ -533,6 +561,21 @@ fn help_row(entry: &Entry, model: &Model) -> Hint {
     Hint {
         keys: shown,
         does: format!("{}{suffix}", entry.help),
+    }
+}
+
+/// What came of the rehearsal, or that it is being worked out.
+pub fn outcome_lines(model: &Model) -> Vec<Line> {
+    let known = model
+        .rehearsal
+        .as_ref()
+        .and_then(|rehearsal| rehearsal.outcome.as_ref());
+    match known {
+        Some(outcome) => {
+            let columns = usize::from(model.size.0.saturating_sub(8)).max(20);
+            super::rehearsal::outcome::lines(outcome, columns)
+        }
+        None => vec![Line::of("◐ working out what came of it…", Role::Dim)],
     }
 }
 

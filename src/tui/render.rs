@@ -88,10 +88,12 @@ pub fn render(
         )
     });
     if let Some(over) = &screen.overlay {
-        // The header says which cluster this is, whatever lies over the rest.
+        // The header and the band say which cluster this is, and whether it is real, whatever lies
+        // over the rest.
+        let above = 1 + u16::from(rows.band);
         let room = Rect {
-            y: area.y + 1,
-            height: area.height - 2 - u16::from(rows.hints),
+            y: area.y + above,
+            height: area.height - 1 - above - u16::from(rows.hints),
             ..area
         };
         caret = overlay::draw(over, palette, room, buffer).or(caret);

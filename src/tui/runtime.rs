@@ -12,6 +12,7 @@ pub mod logs;
 pub mod outside;
 pub mod paint;
 pub mod preferences;
+mod rehearsals;
 pub mod send;
 pub mod snapshot;
 pub mod tables;

@@ -8,6 +8,7 @@ pub mod drains;
 mod input;
 mod moves;
 mod propose;
+pub mod rehearse;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -42,7 +43,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
             model.unsettled = true;
         }
         Msg::Feed(resource, event) => {
-            model.cache.take(&resource, event, now);
+            let time = model.time(now);
+            model.cache.take(&resource, event, time);
             model.catch_up = Some(now + CATCH_UP);
             model.unsettled = true;
         }
@@ -72,6 +74,8 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Evicted { number, answer } => drains::evicted(model, number, answer, now),
         Msg::DrainForecast { nodes, notes } => propose::forecast_known(model, &nodes, notes),
         Msg::Moves { question, result } => moves::known(model, &question, result),
+        Msg::Rehearsed(progress) => rehearse::went_on(model, progress, &mut effects),
+        Msg::Outcome(outcome) => rehearse::came_of_it(model, outcome),
         Msg::Contexts(contexts) => model.contexts = contexts,
         Msg::Notice(notice) => tell(model, notice, now),
         Msg::Tick => model.unsettled = true,
@@ -103,7 +107,7 @@ pub fn start(model: &mut Model, now: Timestamp) -> Vec<Effect> {
 /// Brings the page up to date once before a frame, whatever number of messages came before.
 pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let mut effects = Vec::new();
-    model.cache.forget_old(now);
+    model.cache.forget_old(model.time(now));
     if model
         .notice
         .as_ref()
@@ -120,6 +124,7 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         return effects;
     }
     model.unsettled = false;
+    rehearse::arrive(model, now, &mut effects);
     summarize(model, now, &mut effects);
     propose::watch_forecast(model, &mut effects);
     propose::ask_forecast(model, &mut effects);
@@ -157,13 +162,21 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let lost = model.lost().map(|_| now + SignedDuration::from_secs(1));
     let page = model
         .page()
-        .and_then(|page| page.next_wake(&model.context(now)));
-    let fresh = model.cache.freshness_ends();
+        .and_then(|page| page.next_wake(&model.context(now)))
+        .and_then(|at| model.outside(at));
+    let fresh = model
+        .cache
+        .freshness_ends()
+        .and_then(|at| model.outside(at));
+    let rehearsal = rehearse::next_wake(model, now);
     let drain = drains::next_wake(model, now);
-    [notice, summary, lost, page, fresh, drain, model.catch_up]
-        .into_iter()
-        .flatten()
-        .min()
+    let catch_up = model.catch_up;
+    [
+        notice, summary, lost, page, fresh, drain, rehearsal, catch_up,
+    ]
+    .into_iter()
+    .flatten()
+    .min()
 }
 
 pub(super) fn tell(model: &mut Model, notice: Notice, now: Timestamp) {

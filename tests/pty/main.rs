@@ -313,3 +313,57 @@ fn a_panic_gives_the_terminal_back_before_it_prints() {
     let words = raw.find("the panic's own words").unwrap();
     assert!(left < words, "the message went to the alternate screen");
 }
+
+#[test]
+fn a_rehearsal_is_walked_through_and_leaves_the_cluster_as_it_was() {
+    let mut console = Console::start(&["workloads"], &[]);
+    console.wait_for_data();
+    console.keys("/cart\r");
+    let is_whole = |console: &Console, text: &str| console.text().contains(text);
+    console.wait_until("cart runs", |console| is_whole(console, "24/24"));
+    console.keys("w");
+    console.wait_until("the fork is there", |console| {
+        is_whole(console, "REHEARSAL of default")
+            && is_whole(console, "REHEARSAL ● live")
+            && is_whole(console, "24/24")
+    });
+    // The cursor is where it was.
+    console.keys("s");
+    console.wait_until("the editor is open", |console| {
+        is_whole(console, "replicas 24")
+    });
+    console.keys("\u{8}\u{8}26\r");
+    console.wait_until("the change is a step or asks", |console| {
+        is_whole(console, "1: scale deploy/cart=26") || is_whole(console, "enter send")
+    });
+    if !is_whole(&console, "1: scale deploy/cart=26") {
+        console.keys("\r");
+    }
+    console.wait_until("the change is a step", |console| {
+        is_whole(console, "1: scale deploy/cart=26")
+    });
+    console.keys(">>");
+    console.wait_until("its pods are ready in no time", |console| {
+        is_whole(console, "26/26")
+    });
+    console.keys(":step lose rack=a01\r");
+    console.wait_until("the rack is lost", |console| {
+        is_whole(console, "2: lose rack=a01")
+    });
+    console.keys(":+10m\r");
+    console.keys(":outcome\r");
+    console.wait_until("the outcome is told", |console| {
+        is_whole(console, "below target") && is_whole(console, "pods moved")
+    });
+    console.keys("\u{1b}");
+    console.wait_until("it is closed", |console| {
+        !is_whole(console, "outcome of the rehearsal")
+    });
+    console.keys(":discard\r");
+    console.wait_until("the real cluster is as it was", |console| {
+        !is_whole(console, "REHEARSAL") && is_whole(console, "24/24")
+    });
+    console.signal(rustix::process::Signal::TERM);
+    console.wait_for_end();
+    console.is_restored();
+}

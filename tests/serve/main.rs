@@ -16,4 +16,5 @@ mod containers;
 mod contract;
 mod durability;
 mod kubectl;
+mod rehearsal;
 mod served;

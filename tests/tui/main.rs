@@ -16,3 +16,4 @@ mod keys;
 mod moves;
 mod objects;
 mod pages;
+mod rehearsals;

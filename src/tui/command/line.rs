@@ -33,6 +33,9 @@ pub fn parse(text: &str, around: Surroundings) -> Result<Vec<Command>, String> {
     if let Some(context) = text.strip_prefix('@') {
         return Ok(vec![Command::Contexts(Some(context.to_owned()))]);
     }
+    if let Some(length) = text.strip_prefix('+') {
+        return table::pass(length.trim()).map(|one| vec![one]);
+    }
     let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
     let rest = rest.trim();
     let entry = table::entries(around.view, around.read_only)

@@ -1,8 +1,9 @@
 //! The table of commands: word, keys, what it does, where it is available and how it is made.
 
+use crate::rehearse::Step;
 use crate::tui::view::View;
 
-use super::{ChangeKind, Command, Motion};
+use super::{ChangeKind, Command, Motion, RehearsalCommand};
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +30,7 @@ pub enum Section {
     Move,
     Look,
     Change,
+    Rehearsal,
     Program,
 }
 
@@ -136,6 +138,7 @@ pub const ALL: &[&[Entry]] = &[
     MOVES,
     LOOKS,
     CHANGES,
+    REHEARSAL,
     PROGRAM,
     crate::tui::pages::bays::commands::COMMANDS,
     crate::tui::pages::logs::commands::COMMANDS,
@@ -456,6 +459,106 @@ fn replicas(text: &str) -> Result<Command, String> {
         .filter(|count: &i64| *count >= 0)
         .map(|count| Command::Replicas(Some(count)))
         .ok_or_else(|| format!("`{text}` is no number of replicas"))
+}
+
+const fn rehearsal(
+    word: &'static str,
+    keys: &'static [&'static str],
+    help: &'static str,
+    make: fn() -> Command,
+) -> Entry {
+    Entry::new(word, keys, help, make).section(Section::Rehearsal)
+}
+
+const REHEARSAL: &[Entry] = &[
+    rehearsal(
+        "rehearse",
+        &["w"],
+        "what if: fork this cluster and try it there; in the fork, what can be done",
+        || Command::Rehearse,
+    )
+    .hint("rehearse"),
+    rehearsal(
+        "faster",
+        &[">"],
+        "time runs faster: x1, x10, x60, x600",
+        || Command::Rehearsal(RehearsalCommand::Faster),
+    ),
+    rehearsal(
+        "slower",
+        &["<"],
+        "slower, and at last it stands still",
+        || Command::Rehearsal(RehearsalCommand::Slower),
+    ),
+    rehearsal(
+        "wait",
+        &[],
+        "let time pass: `:wait 10m`, or `:+10m`",
+        || Command::Rehearsal(RehearsalCommand::Settle),
+    )
+    .argument(pass, "DURATION"),
+    rehearsal(
+        "settle",
+        &[],
+        "let time pass until nothing is due any more",
+        || Command::Rehearsal(RehearsalCommand::Settle),
+    ),
+    rehearsal(
+        "outcome",
+        &[],
+        "what came of it: pods moved, pending, budgets broken, who fell below target",
+        || Command::Rehearsal(RehearsalCommand::Outcome),
+    ),
+    rehearsal(
+        "step",
+        &[],
+        "any step of `bayplan plan`: lose rack=b07, drain NODE, set deploy/cart cpu=1 …",
+        || Command::Rehearse,
+    )
+    .argument(step, "STEP"),
+    rehearsal(
+        "save-rehearsal",
+        &[],
+        "write objects, steps and seed to a file for `bayplan plan --open`",
+        || Command::Rehearsal(save("rehearsal.gz")),
+    )
+    .aliases(&["save"])
+    .argument(
+        |name| Ok(Command::Rehearsal(save(name))),
+        "FILE [--pseudonymise]",
+    ),
+    rehearsal(
+        "discard",
+        &[],
+        "end the rehearsal; back to the real cluster",
+        || Command::Rehearsal(RehearsalCommand::Discard),
+    ),
+];
+
+fn save(text: &str) -> RehearsalCommand {
+    const OPTION: &str = "--pseudonymise";
+    let name: Vec<&str> = text
+        .split_whitespace()
+        .filter(|word| *word != OPTION)
+        .collect();
+    RehearsalCommand::Save {
+        name: name.join(" "),
+        pseudonymise: text.split_whitespace().any(|word| word == OPTION),
+    }
+}
+
+/// `10m`, as steps write it.
+pub fn pass(text: &str) -> Result<Command, String> {
+    match Step::parse(&format!("wait {text}"), "") {
+        Ok(Step::Wait(length)) => Ok(Command::Rehearsal(RehearsalCommand::Pass(length))),
+        Ok(_) => Err(format!("`{text}` is no length of time")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn step(text: &str) -> Result<Command, String> {
+    let step = Step::parse(text, "default").map_err(|error| error.to_string())?;
+    Ok(Command::Rehearsal(RehearsalCommand::Step(Box::new(step))))
 }
 
 const PROGRAM: &[Entry] = &[

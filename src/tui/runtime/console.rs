@@ -23,9 +23,11 @@ use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
 use crate::tui::present::present;
+use crate::tui::rehearsal::Wish;
 use crate::tui::render::render;
 use crate::tui::screen::Screen;
 use crate::tui::theme::Palette;
+use crate::tui::update::rehearse::Kept;
 use crate::tui::update::{next_wake, settle, start, update};
 use crate::tui::view::{Scope, View};
 
@@ -90,6 +92,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         settings: settings.clone(),
         catalogue: options.catalogue,
         opening: None,
+        home: None,
         terminal,
         appearance: options.appearance,
         palette,
@@ -103,9 +106,13 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         Err(error) => Err(error),
     };
     let session = console.session.clone();
+    let home = console.home.take();
     // The terminal first: closing a cluster may take a moment, and a shell must not wait in raw mode.
     drop(console);
     session.close().await;
+    if let Some(home) = home {
+        home.session.close().await;
+    }
     outcome
 }
 
@@ -113,7 +120,10 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
 fn connect(session: &Session) -> (Outside, Receiver<Msg>) {
     let (out, messages) = channel(IN_FLIGHT);
     let seed = u64::try_from(clock::now().as_nanosecond() & i128::from(u64::MAX)).unwrap_or(0);
-    let outside = Outside::open(session.client().clone(), out, seed);
+    let mut outside = Outside::open(session.client().clone(), out, seed);
+    if let Some(rehearsal) = session.rehearsal() {
+        outside.follow_rehearsal(rehearsal);
+    }
     (outside, messages)
 }
 
@@ -126,6 +136,8 @@ struct Console {
     catalogue: Option<Catalogue>,
     /// Another cluster that is being opened.
     opening: Option<Opening>,
+    /// The cluster that the rehearsal that is shown is a fork of.
+    home: Option<Home>,
     terminal: Terminal,
     appearance: Appearance,
     palette: Palette,
@@ -136,10 +148,16 @@ struct Console {
     over: bool,
 }
 
+/// What a rehearsal ends in: the session is open, and held, so that nothing is written meanwhile.
+struct Home {
+    session: Session,
+    kept: Kept,
+}
+
 /// A cluster on its way to take the place of the one that is shown.
 struct Opening {
     name: String,
-    task: JoinHandle<Result<Session, ConnectError>>,
+    task: JoinHandle<Result<Session, String>>,
 }
 
 /// Who asked for the next frame.
@@ -259,6 +277,7 @@ impl Console {
                 Some(Effect::Suspend) => suspend()?,
                 Some(Effect::Theme(name)) => self.change_theme(name)?,
                 Some(Effect::Connect(name)) => self.open(name),
+                Some(Effect::Rehearse(wish)) => self.rehearse(wish)?,
                 Some(Effect::Remember(line)) => self.remember(line),
                 Some(other) => tracing::warn!(?other, "effect without a performer"),
             }
@@ -273,8 +292,87 @@ impl Console {
         };
         self.stop_opening();
         let asked = name.clone();
-        let task = tokio::spawn(async move { catalogue.open(&asked).await });
+        let task = tokio::spawn(async move {
+            let opened = catalogue.open(&asked).await;
+            opened.map_err(|error: ConnectError| error.sentence())
+        });
         self.opening = Some(Opening { name, task });
+    }
+
+    /// What is wished about rehearsals.
+    fn rehearse(&mut self, wish: Wish) -> Result<(), TerminalError> {
+        match wish {
+            Wish::Fork(at_hand) => {
+                self.stop_opening();
+                let session = self.session.clone();
+                let name = format!("a rehearsal of {}", self.model.identity.cluster);
+                let task = tokio::spawn(async move {
+                    let forked = session.rehearse(*at_hand, 0).await;
+                    forked.map_err(|notice| notice.message)
+                });
+                self.opening = Some(Opening { name, task });
+            }
+            Wish::Discard => self.come_back()?,
+            wish => {
+                if let Some(rehearsal) = self.session.rehearsal() {
+                    self.outside.rehearse(rehearsal, wish);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A fork takes the place of its cluster. From here on nothing is written to the real one.
+    fn enter(&mut self, fork: Session) -> Result<(), TerminalError> {
+        let now = clock::now();
+        let Some(rehearsal) = fork.rehearsal() else {
+            return Ok(());
+        };
+        let progress = rehearsal.progress().borrow().clone();
+        self.session.hold(true);
+        let (outside, messages) = connect(&fork);
+        self.outside = outside;
+        self.messages = messages;
+        let session = std::mem::replace(&mut self.session, fork);
+        let identity = self.session.identity().clone();
+        let colour = self.settings.color(&identity.cluster);
+        let logs = &self.settings.logs;
+        let kept = self.model.enter((identity, progress), colour, logs, now);
+        self.home = Some(Home { session, kept });
+        let effects = start(&mut self.model, now);
+        self.carry_out(effects)?;
+        let text =
+            "this is a fork, nothing is real: `>` runs time faster, `w` lists what can be done";
+        self.take(Msg::Notice(Notice::done(text)), now)?;
+        self.frame(now)
+    }
+
+    /// Back to the real cluster; the fork is dropped.
+    fn come_back(&mut self) -> Result<(), TerminalError> {
+        let now = clock::now();
+        let Some(Home { session, kept }) = self.home.take() else {
+            return Ok(());
+        };
+        self.stop_opening();
+        session.hold(false);
+        let (outside, messages) = connect(&session);
+        self.outside = outside;
+        self.messages = messages;
+        let fork = std::mem::replace(&mut self.session, session);
+        if let Some(rehearsal) = fork.rehearsal() {
+            rehearsal.end();
+        }
+        let identity = self.session.identity().clone();
+        let colour = self.settings.color(&identity.cluster);
+        let logs = &self.settings.logs;
+        self.model.come_back(kept, identity, colour, logs, now);
+        let effects = start(&mut self.model, now);
+        self.carry_out(effects)?;
+        let text = format!(
+            "the rehearsal is over; this is {}",
+            self.model.identity.cluster
+        );
+        self.take(Msg::Notice(Notice::done(text)), now)
     }
 
     fn stop_opening(&mut self) {
@@ -288,6 +386,7 @@ impl Console {
         let now = clock::now();
         let (name, outcome) = opened;
         let session = match outcome {
+            Ok(session) if session.rehearsal().is_some() => return self.enter(session),
             Ok(session) => session,
             Err(why) => {
                 let text = format!(
@@ -374,7 +473,7 @@ async fn opened(opening: &mut Option<Opening>) -> Opened {
     };
     let outcome = match (&mut under_way.task).await {
         Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(error.sentence()),
+        Ok(Err(why)) => Err(why),
         Err(broken) => Err(broken.to_string()),
     };
     let name = std::mem::take(&mut under_way.name);

@@ -13,14 +13,15 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 use super::feed::{Followed, follow};
 use super::logs::{self, LogEvent};
 use super::send::{Mode, evict, fetch, send};
-use super::{discovery, feed, tables};
-use crate::connect::Notice as Failure;
+use super::{discovery, feed, rehearsals, tables};
+use crate::connect::{Notice as Failure, Rehearsal};
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
 use crate::tui::cache::KindInfo;
 use crate::tui::effect::{Computation, Effect, LogOrder, Work};
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
+use crate::tui::rehearsal::Wish;
 use crate::tui::view::{Target, View};
 
 /// Batches under way from feeds and log streams; a full channel slows them down.
@@ -46,6 +47,8 @@ pub struct Outside {
     table: Option<AbortHandle>,
     /// Jitter of back-offs.
     seed: u64,
+    /// Tells of the rehearsal that is shown.
+    told: Option<AbortHandle>,
 }
 
 impl Outside {
@@ -60,9 +63,40 @@ impl Outside {
             logs: BTreeMap::new(),
             table: None,
             seed,
+            told: None,
         };
         outside.discover();
         outside
+    }
+
+    /// Tells the console of every change of this rehearsal.
+    pub fn follow_rehearsal(&mut self, rehearsal: &Rehearsal) {
+        let mut progress = rehearsal.progress();
+        let out = self.out.clone();
+        let telling = async move {
+            loop {
+                let now = progress.borrow_and_update().clone();
+                tell(&out, Msg::Rehearsed(now)).await;
+                if progress.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        self.told = Some(spawn(telling).abort_handle());
+    }
+
+    /// Something about the rehearsal that is shown; its answer comes as a message.
+    pub fn rehearse(&self, rehearsal: &Rehearsal, wish: Wish) {
+        let (rehearsal, out) = (rehearsal.clone(), self.out.clone());
+        spawn(async move {
+            let answer = match rehearsals::carry_out(&rehearsal, wish).await {
+                Ok(answer) => answer,
+                Err(why) => Some(Msg::Notice(Notice::failure(why))),
+            };
+            if let Some(answer) = answer {
+                tell(&out, answer).await;
+            }
+        });
     }
 
     fn discover(&self) {
@@ -282,7 +316,7 @@ impl Outside {
     fn save(&self, name: String, text: String) {
         let out = self.out.clone();
         spawn(async move {
-            let notice = match write_new(&name, text).await {
+            let notice = match write_new(&name, text.as_bytes()).await {
                 Ok(path) => Notice::done(format!("saved to {}", path.display())),
                 Err(error) => Notice::failure(format!("cannot save `{name}`: {error}")),
             };
@@ -302,6 +336,7 @@ impl Drop for Outside {
             .values()
             .chain(self.logs.values())
             .chain(&self.table)
+            .chain(&self.told)
         {
             task.abort();
         }
@@ -319,7 +354,7 @@ fn log_answer(event: LogEvent) -> Answer {
 }
 
 /// Writes into the current directory and never over something: a number is put before the ending.
-async fn write_new(name: &str, text: String) -> std::io::Result<PathBuf> {
+pub(super) async fn write_new(name: &str, content: &[u8]) -> std::io::Result<PathBuf> {
     use tokio::io::AsyncWriteExt;
     const TRIES: u32 = 1_000;
     let plain = name.replace(['/', '\\', '\0'], "-");
@@ -337,7 +372,7 @@ async fn write_new(name: &str, text: String) -> std::io::Result<PathBuf> {
             .await;
         match opened {
             Ok(mut file) => {
-                file.write_all(text.as_bytes()).await?;
+                file.write_all(content).await?;
                 file.flush().await?;
                 return Ok(path);
             }

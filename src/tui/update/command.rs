@@ -10,7 +10,7 @@ use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::{Place, Scope, View};
 
-use super::{carry_out, drains, input, moves, propose, tell, to_page};
+use super::{carry_out, drains, input, moves, propose, rehearse, tell, to_page};
 
 /// Carries a command out.
 pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -97,6 +97,8 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         Command::Moves(question) => moves::open(model, question.clone()),
         Command::Act => act(model),
         Command::CopyMenu => copy_menu(model, now),
+        Command::Rehearse => rehearse::begin(model, now, effects),
+        Command::Rehearsal(command) => rehearse::run(model, command, now, effects),
         other => to_page(model, view, other, now, effects),
     }
 }
@@ -252,6 +254,10 @@ fn contexts(model: &mut Model, name: Option<&str>, now: Timestamp, effects: &mut
     let Some(name) = name.map(str::trim) else {
         return context_menu(model, now);
     };
+    if model.rehearsal.is_some() {
+        let text = "this is a rehearsal; `:discard` ends it, then the cluster can be switched";
+        return tell(model, Notice::warning(text), now);
+    }
     if let Some(running) = model.drains.first() {
         let text = format!(
             "the drain of {} is under way on {}; `:drain-stop` first",

@@ -27,7 +27,7 @@ pub struct Running {
 /// The operator has confirmed; the cordons are on their way.
 pub fn begin(model: &mut Model, number: u64, drain: &Drain, now: Timestamp) {
     let mut drain = drain.clone();
-    drain.started = now;
+    drain.started = model.time(now);
     model.drains.push(Running {
         number,
         cordons: drain.nodes.len(),
@@ -62,8 +62,9 @@ pub fn cordoned(
 
 /// An eviction was answered.
 pub fn evicted(model: &mut Model, number: u64, answer: EvictionAnswer, now: Timestamp) {
+    let time = model.time(now);
     if let Some(running) = place(model, number).and_then(|place| model.drains.get_mut(place)) {
-        running.drain.answer(answer, now);
+        running.drain.answer(answer, time);
         model.unsettled = true;
     }
 }
@@ -71,13 +72,14 @@ pub fn evicted(model: &mut Model, number: u64, answer: EvictionAnswer, now: Time
 /// Asks for what is due and ends what is over. Called after every message: any of them may have
 /// taken a pod away.
 pub fn advance(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    let time = model.time(now);
     let cluster = &model.cache.cluster;
     let mut over = Vec::new();
     model.drains.retain_mut(|running| {
         if running.cordons > 0 && !running.drain.cancelled {
             return true;
         }
-        if let Some(pod) = running.drain.step(cluster, now) {
+        if let Some(pod) = running.drain.step(cluster, time) {
             effects.push(Effect::Evict {
                 number: running.number,
                 pod,
@@ -90,7 +92,7 @@ pub fn advance(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
         !ended
     });
     for Running { number, drain, .. } in over {
-        let words = drain.outcome_words(now);
+        let words = drain.outcome_words(time);
         let (outcome, notice) = if drain.is_done() {
             (Outcome::Accepted, Notice::done(words))
         } else {
@@ -136,7 +138,7 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         .filter_map(|running| running.drain.next_wake())
         .min()?;
     let second = now + jiff::SignedDuration::from_secs(1);
-    Some(due.min(second))
+    Some(model.outside(due).map_or(second, |due| due.min(second)))
 }
 
 fn place(model: &Model, number: u64) -> Option<usize> {

@@ -12,7 +12,7 @@ use crate::tui::model::{HISTORY_MAX, LineKind, LineState, Model, Open, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::View;
 
-use super::{carry_out, command, moves, propose, tell};
+use super::{carry_out, command, moves, propose, rehearse, tell};
 
 pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Effect>) {
     // Ctrl-c ends the program whatever is open, as everywhere.
@@ -34,6 +34,7 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
             scroll,
         }) => return report_key(model, (title, texts, scroll), chord),
         Some(Open::Moves(state)) => return moves::key(model, state, chord),
+        Some(Open::Outcome { scroll }) => return rehearse::outcome_key(model, scroll, chord),
         Some(Open::AskQuit) => {
             if matches!(chord.key, Key::Enter | Key::Char('y' | 'q')) {
                 effects.push(Effect::Quit);
@@ -419,7 +420,13 @@ pub fn scroll(model: &mut Model, rows: i16, now: Timestamp, effects: &mut Vec<Ef
     let key = Chord::plain(if rows > 0 { Key::Down } else { Key::Up });
     match model.open {
         // The wheel moves in what lies on top, and never types.
-        Some(Open::Help { .. } | Open::Report { .. } | Open::Menu { .. } | Open::Moves(_)) => {
+        Some(
+            Open::Help { .. }
+            | Open::Report { .. }
+            | Open::Outcome { .. }
+            | Open::Menu { .. }
+            | Open::Moves(_),
+        ) => {
             for _ in 0..rows.unsigned_abs() {
                 self::key(model, key, now, effects);
             }
