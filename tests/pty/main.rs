@@ -355,7 +355,7 @@ fn a_rehearsal_is_walked_through_and_leaves_the_cluster_as_it_was() {
     console.wait_until("the outcome is told", |console| {
         is_whole(console, "below target") && is_whole(console, "pods moved")
     });
-    console.keys("\u{1b}");
+    console.keys("q");
     console.wait_until("it is closed", |console| {
         !is_whole(console, "outcome of the rehearsal")
     });
