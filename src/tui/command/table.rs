@@ -522,7 +522,6 @@ const REHEARSAL: &[Entry] = &[
         "write objects, steps and seed to a file for `bayplan plan --open`",
         || Command::Rehearsal(save("rehearsal.gz")),
     )
-    .aliases(&["save"])
     .argument(
         |name| Ok(Command::Rehearsal(save(name))),
         "FILE [--pseudonymise]",
