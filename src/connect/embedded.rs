@@ -41,6 +41,8 @@ struct Shared {
     /// The session is over. A request that was still under way must not open the cluster again
     /// behind the back of whoever closed it.
     closed: AtomicBool,
+    /// This process hosts the cluster, since the start or since it took over.
+    hosting: AtomicBool,
 }
 
 /// How a connection came about.
@@ -59,6 +61,7 @@ impl Embedded {
                 options,
                 host: Mutex::new(None),
                 closed: AtomicBool::new(false),
+                hosting: AtomicBool::new(false),
             }),
         }
     }
@@ -76,6 +79,7 @@ impl Embedded {
                 return Ok((Box::new(host.connector().connect()), Role::Hosting));
             }
             if let Some(link) = self.join().await {
+                self.shared.hosting.store(false, Ordering::SeqCst);
                 return Ok((link, Role::Joined));
             }
             // A host that stopped by itself must let go of the store before it can be opened again.
@@ -85,12 +89,25 @@ impl Embedded {
                 tracing::error!(%error, "the control plane in this process stopped");
             }
             match Host::open(self.shared.options.clone()).await {
-                Ok(opened) => *host = Some(opened),
+                Ok(opened) => {
+                    *host = Some(opened);
+                    self.shared.hosting.store(true, Ordering::SeqCst);
+                }
                 Err(error) if error.is_held() && Instant::now() < deadline => {
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// What this process was when it last opened a connection: the role changes when the process
+    /// that hosted the cluster ends and this one takes over.
+    pub fn role(&self) -> Role {
+        if self.shared.hosting.load(Ordering::SeqCst) {
+            Role::Hosting
+        } else {
+            Role::Joined
         }
     }
 

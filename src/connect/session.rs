@@ -78,6 +78,14 @@ pub enum ConnectError {
     Client { cluster: String, notice: Notice },
 }
 
+/// How the header tells a role, and where requests go then.
+fn standing(role: Role) -> (Kind, &'static str) {
+    match role {
+        Role::Hosting => (Kind::Embedded, "in this process"),
+        Role::Joined => (Kind::Joined, "on this machine"),
+    }
+}
+
 /// An error and what caused it, each told once: some causes are told by what they are the cause of.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -138,10 +146,7 @@ impl Session {
         let embedded = Embedded::new(options);
         let (_, role) = embedded.open().await?;
         let namespace = namespace.unwrap_or_else(|| "default".to_owned());
-        let (kind, server) = match role {
-            Role::Hosting => (Kind::Embedded, "in this process"),
-            Role::Joined => (Kind::Joined, "on this machine"),
-        };
+        let (kind, server) = standing(role);
         let identity = Identity {
             kind,
             cluster: embedded.cluster().to_owned(),
@@ -253,6 +258,21 @@ impl Session {
 
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Brings the identity up to date after this process took an embedded cluster over; says
+    /// whether it did.
+    pub fn follow_role(&mut self) -> bool {
+        let Some(embedded) = &self.embedded else {
+            return false;
+        };
+        let (kind, server) = standing(embedded.role());
+        let changed = self.identity.kind != kind;
+        if changed {
+            self.identity.kind = kind;
+            server.clone_into(&mut self.identity.server);
+        }
+        changed
     }
 
     /// Ends the session. If this process hosts the cluster, what was acknowledged is on disk and

@@ -16,7 +16,7 @@ use super::outside::Outside;
 use super::preferences::Preferences;
 use super::terminal::{Terminal, TerminalError};
 use crate::config::settings::Settings;
-use crate::connect::{Catalogue, ConnectError, Session};
+use crate::connect::{Catalogue, ConnectError, Kind, Session};
 use crate::stdx::clock;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
@@ -260,7 +260,24 @@ impl Console {
             self.outside.know(kinds);
         }
         let effects = update(&mut self.model, msg, now);
+        self.follow_role();
         self.carry_out(effects)
+    }
+
+    /// Whoever takes the cluster over must know it: quitting then ends the cluster too.
+    fn follow_role(&mut self) {
+        if !self.session.follow_role() {
+            return;
+        }
+        let identity = self.session.identity();
+        let cluster = &identity.cluster;
+        self.model.notice = Some(match identity.kind {
+            Kind::Embedded => Notice::warning(format!(
+                "whoever ran `{cluster}` is gone: this console runs it now, and it stops when you quit"
+            )),
+            _ => Notice::note(format!("another process runs `{cluster}` now")),
+        });
+        self.model.identity = identity.clone();
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), TerminalError> {
