@@ -602,10 +602,6 @@ pub fn report_length(texts: &[String], columns: u16) -> usize {
 
 /// Lines of the help panel, for scrolling.
 pub fn help_length(model: &Model) -> usize {
-    help(model, 0)
-        .sections
-        .iter()
-        .filter(|(_, hints)| !hints.is_empty())
-        .map(|(_, hints)| hints.len() + 2)
-        .sum()
+    // The panel's frame takes two columns on either side.
+    help(model, 0).lines(model.size.0.saturating_sub(4)).len()
 }

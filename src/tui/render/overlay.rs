@@ -7,7 +7,7 @@ use super::{blank, put};
 use crate::tui::screen::{
     Choice, CommandLine, ConfirmPanel, HelpPanel, Hint, Menu, Overlay, TextPanel,
 };
-use crate::tui::text::{Line, Role, cut_end, width};
+use crate::tui::text::{Line, Role, width};
 use crate::tui::theme::Palette;
 
 /// Draws it over `room` and says where the caret is, if text is typed in it.
@@ -121,46 +121,10 @@ fn text(value: &TextPanel, palette: &Palette, room: Rect, buffer: &mut Buffer) {
 
 fn help(panel_value: &HelpPanel, palette: &Palette, room: Rect, buffer: &mut Buffer) {
     let inside = panel(&panel_value.title, palette, room, Role::Rule, buffer);
-    let lines = help_lines(panel_value, inside.width);
+    let lines = panel_value.lines(inside.width);
     let deepest = lines.len().saturating_sub(usize::from(inside.height));
     let from = panel_value.scroll.min(deepest);
     rows(lines.iter().skip(from), palette, inside, buffer);
-}
-
-/// Two columns of hints where there is room for two.
-fn help_lines(panel: &HelpPanel, columns: u16) -> Vec<Line> {
-    let per_row = if columns >= 110 { 2 } else { 1 };
-    let each = usize::from(columns) / per_row;
-    let keys = panel
-        .sections
-        .iter()
-        .flat_map(|(_, hints)| hints)
-        .map(|hint| width(&hint.keys))
-        .max()
-        .unwrap_or(0);
-    let mut out = Vec::new();
-    for (title, hints) in &panel.sections {
-        if hints.is_empty() {
-            continue;
-        }
-        out.push(Line::of(title.clone(), Role::Title));
-        let rows = hints.len().div_ceil(per_row);
-        for row in 0..rows {
-            let mut line = Line::default();
-            for column in 0..per_row {
-                let Some(Hint { keys: shown, does }) = hints.get(row + column * rows) else {
-                    continue;
-                };
-                let text = cut_end(does, each.saturating_sub(keys + 4));
-                let pad = each.saturating_sub(keys + 4 + width(&text));
-                line.push(format!("  {shown:>keys$}"), Role::Key);
-                line.push(format!("  {text}{}", " ".repeat(pad)), Role::Text);
-            }
-            out.push(line);
-        }
-        out.push(Line::default());
-    }
-    out
 }
 
 /// Completions stand above the message row, the best nearest to it.

@@ -1,6 +1,6 @@
 //! What lies over the page: one thing at a time, closed by one step back.
 
-use crate::tui::text::Line;
+use crate::tui::text::{Line, Role, width, wrap};
 
 use super::Hint;
 
@@ -23,6 +23,50 @@ pub struct HelpPanel {
     /// Sections of keys and what they do.
     pub sections: Vec<(String, Vec<Hint>)>,
     pub scroll: usize,
+}
+
+impl HelpPanel {
+    /// Two columns of hints where there is room for two; what is longer than its column is wrapped.
+    pub fn lines(&self, columns: u16) -> Vec<Line> {
+        let per_row = if columns >= 110 { 2 } else { 1 };
+        let each = usize::from(columns) / per_row;
+        let keys = self
+            .sections
+            .iter()
+            .flat_map(|(_, hints)| hints)
+            .map(|hint| width(&hint.keys))
+            .max()
+            .unwrap_or(0);
+        let room = each.saturating_sub(keys + 4).max(1);
+        let mut out = Vec::new();
+        for (title, hints) in &self.sections {
+            if hints.is_empty() {
+                continue;
+            }
+            out.push(Line::of(title.clone(), Role::Title));
+            let rows = hints.len().div_ceil(per_row);
+            for row in 0..rows {
+                let cells: Vec<(&str, Vec<String>)> = (0..per_row)
+                    .filter_map(|column| hints.get(row + column * rows))
+                    .map(|hint| (hint.keys.as_str(), wrap(&hint.does, room)))
+                    .collect();
+                let height = cells.iter().map(|(_, texts)| texts.len()).max();
+                for at in 0..height.unwrap_or(0) {
+                    let mut line = Line::default();
+                    for (shown, texts) in &cells {
+                        let text = texts.get(at).map_or("", String::as_str);
+                        let shown = if at == 0 { *shown } else { "" };
+                        let pad = room.saturating_sub(width(text));
+                        line.push(format!("  {shown:>keys$}"), Role::Key);
+                        line.push(format!("  {text}{}", " ".repeat(pad)), Role::Text);
+                    }
+                    out.push(line);
+                }
+            }
+            out.push(Line::default());
+        }
+        out
+    }
 }
 
 #[derive(Clone, PartialEq, Debug, Default)]
