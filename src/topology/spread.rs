@@ -96,6 +96,10 @@ impl Heal {
     /// `skew 4 → 1 would give 17%`, `3 replicas on 3 racks would give 33%`.
     pub fn text(self, level: &Level) -> String {
         match self {
+            // No `maxSkew` is below 1: what divides evenly needs the even spread itself.
+            Self::Spread { to: 0, share, .. } => {
+                format!("an even spread would give {}", percent(share))
+            }
             Self::Spread { skew, to, share } => {
                 format!("skew {skew} → {to} would give {}", percent(share))
             }
@@ -338,7 +342,7 @@ mod tests {
         check(&fleet(&[2, 1]), "r0 67%, ≤ 67% met, ");
         check(
             &fleet(&[8, 4, 4, 4, 4, 0]),
-            "r0 33%, ≤ 17% missed, skew 8 → 0 would give 17%",
+            "r0 33%, ≤ 17% missed, an even spread would give 17%",
         );
         check(
             &fleet(&[5, 2]),
@@ -358,11 +362,11 @@ mod tests {
         check(&with(&[1, 1, 0], "34%"), "r0 50%, ≤ 50% met, ");
         check(
             &with(&[2, 1, 1, 0], "1"),
-            "r0 50%, ≤ 25% missed, skew 2 → 0 would give 25%",
+            "r0 50%, ≤ 25% missed, an even spread would give 25%",
         );
         check(
             &with(&[3, 3, 0], "2"),
-            "r0 50%, ≤ 33% missed, skew 3 → 0 would give 33%",
+            "r0 50%, ≤ 33% missed, an even spread would give 33%",
         );
         check(
             &with(&[2, 2], "0"),

@@ -185,21 +185,23 @@ fn explanation(page: &QueuePage, context: &Context) -> Widget {
 
 fn lines(reasons: &Reasons) -> Vec<Line> {
     let mut out = Vec::new();
-    if reasons.feasible == 0 {
-        out.push(Line::of(
+    let mut head = if reasons.feasible == 0 {
+        Line::of(
             format!(" 0 of {} fit", counted(reasons.nodes, "node", "nodes")),
             Role::Bad,
-        ));
+        )
     } else {
-        out.push(Line::of(
+        Line::of(
             format!(
                 " {} of {} would take it",
                 reasons.feasible,
                 counted(reasons.nodes, "node", "nodes")
             ),
             Role::Good,
-        ));
-    }
+        )
+    };
+    head.push(format!("   it requests {}", reasons.requests), Role::Text);
+    out.push(head);
     for group in &reasons.groups {
         let count = if group.nodes == 0 {
             reasons.nodes

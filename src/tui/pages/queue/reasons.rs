@@ -13,10 +13,13 @@ use crate::k8s::quantity::Quantity;
 use crate::k8s::resource_list::ResourceList;
 use crate::k8s::{Cluster, Name, Object, resources};
 use crate::sched::{Explanation, Plugin, Snapshot, Verdict};
+use crate::stdx::humanize;
 use crate::tui::columns::node::{cores, gibibytes};
 
 #[derive(Clone, PartialEq, Debug, Default)]
 pub struct Reasons {
+    /// What the pod requests, in words.
+    pub requests: String,
     pub nodes: usize,
     /// Nodes that would take it.
     pub feasible: usize,
@@ -64,6 +67,10 @@ pub fn reasons(cluster: &Cluster, pod: &Arc<Object>) -> Result<Reasons, String> 
     let snapshot = Snapshot::of(cluster);
     let explanation = snapshot.explain(pod).map_err(|error| error.to_string())?;
     let mut found = Reasons {
+        requests: pod
+            .pod()
+            .map(|columns| request_words(&columns.requests))
+            .unwrap_or_default(),
         nodes: snapshot.node_count(),
         feasible: explanation.feasible().count(),
         message: explanation.message.clone(),
@@ -80,6 +87,30 @@ pub fn reasons(cluster: &Cluster, pod: &Arc<Object>) -> Result<Reasons, String> 
         found.remedies = remedies(cluster, &snapshot, pod, &explanation);
     }
     Ok(found)
+}
+
+/// `4 cores, 200 Gi, 1 nvidia.com/gpu`; `nothing` of a pod without requests.
+fn request_words(requests: &ResourceList) -> String {
+    let mut parts = Vec::new();
+    if requests.cpu_milli > 0 {
+        parts.push(format!("{} cores", cores(requests.cpu_milli)));
+    }
+    if requests.memory_bytes > 0 {
+        parts.push(humanize::bytes(requests.memory_bytes));
+    }
+    if requests.ephemeral_storage_bytes > 0 {
+        parts.push(format!(
+            "{} ephemeral storage",
+            humanize::bytes(requests.ephemeral_storage_bytes)
+        ));
+    }
+    for (name, amount) in &requests.scalars {
+        parts.push(format!("{amount} {name}"));
+    }
+    if parts.is_empty() {
+        return "nothing".to_owned();
+    }
+    parts.join(", ")
 }
 
 fn groups(cluster: &Cluster, pod: &Arc<Object>, explanation: &Explanation) -> Vec<ReasonGroup> {
@@ -391,6 +422,7 @@ mod tests {
         let pod = build::pod("search").memory("10Gi").build();
         let found = reasons(&cluster, &pod).unwrap();
         assert_eq!((found.nodes, found.feasible), (3, 0));
+        assert_eq!(found.requests, "10 Gi");
         let memory = found
             .groups
             .iter()
