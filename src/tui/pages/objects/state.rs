@@ -388,10 +388,6 @@ impl Page for ObjectsPage {
         })
     }
 
-    fn back(&mut self, _context: &Context) -> bool {
-        self.open.take().is_some()
-    }
-
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
         match answer {
             Answer::Fetched { key, result } => {
