@@ -88,6 +88,8 @@ pub struct Opening {
     pub filter: Option<String>,
     /// The kind to list, in the objects view.
     pub resource: Option<Resource>,
+    /// The failure domain to put the cursor on: the level's label and the value.
+    pub domain: Option<(Name, Name)>,
     /// How to show the object, where the view can show it in several ways.
     pub aspect: Aspect,
 }

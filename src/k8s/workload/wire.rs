@@ -262,7 +262,7 @@ fn deployment(object: &Object, wire: &Wire) -> (Figures, Rollout) {
     } else if let Some(condition) = stuck {
         Rollout::Stuck {
             reason: condition.reason.clone(),
-            message: Name::default(),
+            message: condition.message.clone(),
         }
     } else if let Some(refused) = wire.refused() {
         refused

@@ -82,6 +82,17 @@ impl State {
         true
     }
 
+    /// Cuts by the level of `label` and puts the cursor on `name` there.
+    pub fn show(&mut self, label: &Name, name: &Name) {
+        if self.level().is_none_or(|level| level.label != *label) {
+            self.chosen = Some(label.clone());
+            self.answers.clear();
+            self.answered = None;
+            self.rate();
+        }
+        self.cursor = Some(Cursor::Domain(name.clone()));
+    }
+
     /// Everything that follows from survey and level.
     pub fn rate(&mut self) {
         let Some(level) = self.level().cloned() else {

@@ -342,6 +342,9 @@ impl Page for DomainsPage {
         if let Some(filter) = &opening.filter {
             self.state.filter.clone_from(filter);
         }
+        if let Some((label, name)) = &opening.domain {
+            self.state.show(label, name);
+        }
         self.settle(context)
     }
 

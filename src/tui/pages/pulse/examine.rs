@@ -9,13 +9,14 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::finding::{Finding, FindingKind, Severity, rank};
+use super::finding::{Finding, FindingKind, Lost, Severity, rank};
 use crate::k8s::columns::{NodeReady, PodPhase};
 use crate::k8s::status::{self, Health};
 use crate::k8s::workload::{self, Rollout, WORKLOADS, Workload};
 use crate::k8s::{Cluster, LabelSelector, Name, Object, ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
 use crate::topology::budget;
+use crate::topology::level::levels;
 use crate::tui::pages::queue::waiting::short_refusals;
 
 /// A pod that waits this long without a refusal by the scheduler is worth a line: it is longer
@@ -40,51 +41,117 @@ pub fn findings(cluster: &Cluster, now: Timestamp) -> Vec<Finding> {
 }
 
 fn nodes(cluster: &Cluster, now: Timestamp, found: &mut Vec<Finding>) {
+    let pods_on = |node: &Object| {
+        cluster
+            .pods_on(node.name())
+            .filter(|pod| !is_finished(pod))
+            .count()
+    };
+    let domains = lost_domains(cluster);
+    for lost in &domains {
+        let nodes = || lost.nodes.iter().filter_map(|key| cluster.get(key));
+        let pods = nodes().map(|node| pods_on(node)).sum();
+        if let Some(first) = nodes().next() {
+            found.push(Finding {
+                kind: FindingKind::Domain,
+                domain: Some(lost.clone()),
+                what: format!(
+                    "{} down, {}",
+                    counted(lost.nodes.len(), "node", "nodes"),
+                    counted(pods, "pod", "pods")
+                ),
+                ..gone(first, pods, now)
+            });
+        }
+    }
     for object in cluster.nodes() {
         let Some(node) = object.node() else { continue };
-        let pods = || {
-            cluster
-                .pods_on(object.name())
-                .filter(|pod| !is_finished(pod))
-        };
         if node.ready != NodeReady::True {
-            let count = pods().count();
-            let why = match node.ready_since {
-                Some(since) if node.ready == NodeReady::Unknown && count > 0 => {
-                    eviction_words(since, now)
-                }
-                _ => ready_message(object),
-            };
-            found.push(Finding {
-                severity: if count > 0 {
-                    Severity::Critical
-                } else {
-                    Severity::Serious
-                },
-                kind: FindingKind::Node,
-                about: object.key.clone(),
-                example: None,
-                since: node.ready_since,
-                extent: count,
-                word: Name::new_static("NotReady"),
-                what: format!("{} on it", counted(count, "pod", "pods")),
-                why,
-            });
+            if !domains.iter().any(|lost| lost.nodes.contains(&object.key)) {
+                found.push(gone(object, pods_on(object), now));
+            }
         } else if node.unschedulable {
-            let count = pods().count();
             found.push(Finding {
                 severity: Severity::Note,
                 kind: FindingKind::Cordoned,
                 about: object.key.clone(),
+                domain: None,
                 example: None,
                 since: None,
                 extent: 0,
                 word: Name::new_static("cordoned"),
-                what: format!("{} on it", counted(count, "pod", "pods")),
+                what: format!("{} on it", counted(pods_on(object), "pod", "pods")),
                 why: "takes no new pods".to_owned(),
             });
         }
     }
+}
+
+/// A machine that does not answer, with so many pods on it.
+fn gone(node: &Object, pods: usize, now: Timestamp) -> Finding {
+    let columns = node.node();
+    let since = columns.and_then(|columns| columns.ready_since);
+    let is_silent = columns.is_some_and(|columns| columns.ready == NodeReady::Unknown);
+    Finding {
+        severity: if pods > 0 {
+            Severity::Critical
+        } else {
+            Severity::Serious
+        },
+        kind: FindingKind::Node,
+        about: node.key.clone(),
+        domain: None,
+        example: None,
+        since,
+        extent: pods,
+        word: Name::new_static("NotReady"),
+        what: format!("{} on it", counted(pods, "pod", "pods")),
+        why: match since {
+            Some(since) if is_silent && pods > 0 => eviction_words(since, now),
+            _ => ready_message(node),
+        },
+    }
+}
+
+/// Domains of which no machine answers, the largest for each machine: a lost zone is told once, not
+/// with each of its racks and hosts. One machine alone is no domain.
+fn lost_domains(cluster: &Cluster) -> Vec<Lost> {
+    let is_up = |node: &Object| {
+        node.node()
+            .is_some_and(|node| node.ready == NodeReady::True)
+    };
+    if cluster.nodes().all(|node| is_up(node)) {
+        return Vec::new();
+    }
+    let mut lost: Vec<Lost> = Vec::new();
+    for level in levels(cluster, &[])
+        .into_iter()
+        .filter(|level| !level.is_host())
+    {
+        let mut parts: BTreeMap<&str, (bool, Vec<ObjectKey>)> = BTreeMap::new();
+        for node in cluster.nodes() {
+            if let Some(name) = node.labels.get(&level.label) {
+                let (any_up, nodes) = parts.entry(name).or_default();
+                *any_up |= is_up(node);
+                nodes.push(node.key.clone());
+            }
+        }
+        for (name, (any_up, nodes)) in parts {
+            let is_told = || {
+                nodes
+                    .iter()
+                    .all(|node| lost.iter().any(|lost| lost.nodes.contains(node)))
+            };
+            if !any_up && nodes.len() > 1 && !is_told() {
+                lost.push(Lost {
+                    level: level.clone(),
+                    name: Name::new(name),
+                    nodes,
+                });
+            }
+        }
+    }
+    lost
 }
 
 fn eviction_words(since: Timestamp, now: Timestamp) -> String {
@@ -252,6 +319,7 @@ impl Group {
             severity,
             kind: self.kind,
             about: self.root,
+            domain: None,
             example: Some(self.example.key.clone()),
             since: self.since,
             extent: self.pods,
@@ -359,6 +427,7 @@ fn of_workload(workload: &Workload, pods_told: bool) -> Option<Finding> {
         severity,
         kind: FindingKind::Workload,
         about: workload.key.clone(),
+        domain: None,
         example: None,
         since: None,
         extent: usize::try_from(missing).unwrap_or(0),
@@ -375,6 +444,7 @@ fn budgets(cluster: &Cluster, found: &mut Vec<Finding>) {
                 severity: Severity::Warning,
                 kind: FindingKind::Budget,
                 about: budget.key.clone(),
+                domain: None,
                 example: None,
                 since: None,
                 extent: (budget.needs() - budget.healthy) as usize,
@@ -415,6 +485,7 @@ fn services(cluster: &Cluster, found: &mut Vec<Finding>) {
                 severity: Severity::Critical,
                 kind: FindingKind::Service,
                 about: object.key.clone(),
+                domain: None,
                 example: None,
                 since: None,
                 extent: all,
@@ -448,6 +519,7 @@ fn claims(cluster: &Cluster, now: Timestamp, found: &mut Vec<Finding>) {
                 },
                 kind: FindingKind::Claim,
                 about: object.key.clone(),
+                domain: None,
                 example: None,
                 since: object.created,
                 extent: 1,
@@ -465,6 +537,7 @@ mod tests {
 
     use super::*;
     use crate::k8s::build;
+    use crate::topology::level::RACK;
 
     fn now() -> Timestamp {
         "2026-01-01T00:10:00Z".parse().unwrap()
@@ -520,6 +593,34 @@ mod tests {
             "note n2 cordoned: 0 pods on it; takes no new pods"
         );
         assert_eq!(found.len(), 2);
+    }
+
+    #[test]
+    fn lost_rack_is_one_finding_and_a_lone_machine_beside_it_another() {
+        let in_rack = |name: &str, rack: &str| build::node(name).label(RACK, rack);
+        let drafts = [
+            in_rack("n1", "r1").not_ready(),
+            in_rack("n2", "r1").not_ready(),
+            in_rack("n3", "r2").not_ready(),
+            in_rack("n4", "r2"),
+            build::pod("a")
+                .node("n2")
+                .with(&json!({"status": {"phase": "Running"}})),
+        ];
+        let found = findings(&build::cluster(&drafts), now());
+        let told: Vec<_> = found
+            .iter()
+            .map(|finding| (finding.kind, &*finding.about.name, finding.what.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (FindingKind::Domain, "n1", "2 nodes down, 1 pod"),
+                (FindingKind::Node, "n3", "0 pods on it"),
+            ]
+        );
+        let lost = found[0].domain.as_ref().unwrap();
+        assert_eq!((&*lost.level.title, &*lost.name), ("rack", "r1"));
     }
 
     #[test]

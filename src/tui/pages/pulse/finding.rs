@@ -3,12 +3,15 @@
 use jiff::Timestamp;
 
 use crate::k8s::{Name, ObjectKey};
+use crate::topology::Level;
 
 #[derive(Clone, PartialEq, Debug)]
 pub struct Finding {
     pub severity: Severity,
     pub kind: FindingKind,
     pub about: ObjectKey,
+    /// The rack, zone or other domain that is lost whole; `about` is then its first node.
+    pub domain: Option<Lost>,
     /// A pod to look at where the finding is about a workload's pods.
     pub example: Option<ObjectKey>,
     pub since: Option<Timestamp>,
@@ -20,6 +23,15 @@ pub struct Finding {
     pub what: String,
     /// The cause in upstream's words.
     pub why: String,
+}
+
+/// A failure domain of which no machine answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Lost {
+    pub level: Level,
+    /// The label's value.
+    pub name: Name,
+    pub nodes: Vec<ObjectKey>,
 }
 
 /// How urgent, the most urgent first.
@@ -37,6 +49,7 @@ pub enum Severity {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FindingKind {
+    Domain,
     Node,
     Workload,
     Pending,
@@ -64,6 +77,7 @@ impl Severity {
 impl FindingKind {
     pub fn word(self) -> &'static str {
         match self {
+            Self::Domain => "domain",
             Self::Node | Self::Cordoned => "node",
             Self::Workload => "workload",
             Self::Pending => "pending",

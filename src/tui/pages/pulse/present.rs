@@ -65,8 +65,12 @@ pub(super) const COLUMNS: &[Column<Finding>] = &[
     .fills(),
 ];
 
-fn about(finding: &Finding) -> String {
+/// What a finding is about, as it is called on the screen.
+pub(super) fn about(finding: &Finding) -> String {
     let key = &finding.about;
+    if let Some(lost) = &finding.domain {
+        return format!("{} {}", lost.level.title, lost.name);
+    }
     if key.namespace.is_empty() {
         key.name.to_string()
     } else {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::finding::{Finding, FindingKind};
-use super::present::{self, COLUMNS};
+use super::present::{self, COLUMNS, about};
 use crate::k8s::workload::WORKLOADS;
 use crate::k8s::{Resource, Uid, resources};
 use crate::tui::command::Command;
@@ -27,10 +27,11 @@ pub struct PulsePage {
 impl Record for Finding {
     fn id(&self) -> Uid {
         // A finding has no uid of its own; what it is about and what it says make one.
-        Uid(format!("{} {} {}", self.kind.word(), self.about, self.word).into())
+        Uid(format!("{} {} {}", self.kind.word(), about(self), self.word).into())
     }
 
     fn texts(&self, each: &mut dyn FnMut(&str)) {
+        each(&about(self));
         each(&self.about.to_string());
         for text in [&*self.word, &self.what, &self.why] {
             each(text);
@@ -63,6 +64,15 @@ impl PulsePage {
         let Some(object) = context.cluster.get(&finding.about) else {
             return note(format!("{} is gone", finding.about));
         };
+        if let Some(lost) = &finding.domain {
+            return vec![Ask::Go(Place {
+                view: View::Domains,
+                with: Opening {
+                    domain: Some((lost.level.label.clone(), lost.name.clone())),
+                    ..Opening::default()
+                },
+            })];
+        }
         let target = Target::of(object);
         match finding.kind {
             FindingKind::Pods | FindingKind::Pending | FindingKind::Terminating => {
@@ -136,7 +146,11 @@ impl Page for PulsePage {
         self.table
             .meant()
             .into_iter()
-            .filter_map(|finding| context.cluster.get(&finding.about))
+            .flat_map(|finding| match &finding.domain {
+                Some(lost) => lost.nodes.as_slice(),
+                None => std::slice::from_ref(&finding.about),
+            })
+            .filter_map(|key| context.cluster.get(key))
             .map(|object| Target::of(object))
             .collect()
     }
