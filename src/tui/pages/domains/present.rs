@@ -280,7 +280,7 @@ fn hurt_most(canvas: &mut Canvas, (x, y): (u16, u16), state: &State, blast: &Bla
     let mut first = true;
     let end = canvas.width.saturating_sub(1);
     let services = blast.losses.iter().filter(|loss| {
-        state.survey.workload(loss.workload).class == Class::Service && loss.lost > 0
+        state.survey.workload(loss.workload).class == Class::Service && loss.lost_ready > 0
     });
     for loss in services {
         let (text, role) = loss_words(state, loss);
@@ -299,16 +299,14 @@ fn hurt_most(canvas: &mut Canvas, (x, y): (u16, u16), state: &State, blast: &Bla
         let after = canvas.text(after, y, Line::of(name.to_string(), ink::hue(hue)));
         x = canvas.text(after, y, Line::of(note, role)) + 2;
     }
+    if first && blast.losses.iter().any(|loss| loss.lost > 0) {
+        canvas.text(x, y, Line::of("none: no replica on it is ready", Role::Dim));
+    }
 }
 
 /// `-33% search (20 of 24)`: the share first, because it must not be cut off.
 fn loss_words(state: &State, loss: &Loss) -> (String, Role) {
     let name = &state.survey.workload(loss.workload).key.name;
-    let share = if loss.lost_ready > 0 {
-        format!("-{}", percent(loss.share))
-    } else {
-        "-0%".to_owned()
-    };
     let (note, role) = match (loss.quorum, loss.budget) {
         (QuorumImpact::Broken { .. }, _) => (" (quorum lost)".to_owned(), Role::Bad),
         (_, BudgetImpact::Broken { left, needs }) => (
@@ -319,7 +317,7 @@ fn loss_words(state: &State, loss: &Loss) -> (String, Role) {
         (QuorumImpact::Kept { .. }, _) => (" (quorum kept)".to_owned(), Role::Text),
         _ => (String::new(), Role::Text),
     };
-    (format!("{share} {name}{note}"), role)
+    (format!("-{} {name}{note}", percent(loss.share)), role)
 }
 
 /// What the loss of the cursor's domain means, in words; for a workload what would heal it.
