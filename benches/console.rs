@@ -63,6 +63,7 @@ fn prepare(root: &Path, nodes: usize, pods: usize) {
             listen: None,
             seed: Seed::Objects(seed),
             scheduler: None,
+            companion: None,
         })
         .await
         .unwrap();

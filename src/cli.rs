@@ -23,6 +23,7 @@ mod fleet;
 mod image;
 mod node;
 mod plan;
+mod sample_app;
 mod serve;
 mod snapshot;
 
@@ -63,6 +64,8 @@ enum Command {
     Shim(node::Shim),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
     Exec(node::Exec),
+    #[command(name = bayplan::node::image::own::COMMAND, hide = true)]
+    SampleApp(sample_app::SampleApp),
 }
 
 /// Open the console (also without a command).
@@ -77,6 +80,9 @@ struct Console {
     /// Take away every way to change something, in the console and in the client under it
     #[arg(long)]
     read_only: bool,
+    /// Run no containers on this machine; where it can, it is a node of the sample cluster otherwise
+    #[arg(long)]
+    no_local_node: bool,
     #[command(flatten)]
     look: Look,
 }
@@ -145,9 +151,13 @@ struct Serve {
     /// A `KubeSchedulerConfiguration`: profiles, plugins and their arguments
     #[arg(long, value_name = "FILE")]
     scheduler_config: Option<PathBuf>,
-    /// Make this machine a node that runs pods as real containers (needs root)
-    #[arg(long)]
+    /// Make this machine a node that runs pods as real containers (needs root); without this and
+    /// the next it becomes one where it can, beside the sample's machines
+    #[arg(long, conflicts_with = "no_local_node")]
     local_node: bool,
+    /// Run no containers on this machine
+    #[arg(long)]
+    no_local_node: bool,
 }
 
 /// Send manifests to a cluster: custom resource definitions and namespaces first, then the rest.
@@ -371,6 +381,9 @@ struct Completions {
 /// Parses the arguments and does what they say. Usage errors end the process with code 2, those of
 /// `plan` with code 1, because 2 is one of its answers.
 pub fn run() -> ExitCode {
+    if let Some(code) = sample_app::tools::run_as_named() {
+        return code;
+    }
     let matches = match Arguments::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() && std::env::args().nth(1).as_deref() == Some("plan") => {
@@ -395,6 +408,7 @@ pub fn run() -> ExitCode {
         Some(Command::Image(command)) => image::run(command),
         Some(Command::Shim(command)) => node::run_shim(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
+        Some(Command::SampleApp(command)) => sample_app::run(command),
         None => console::run(&arguments.console),
     };
     result.unwrap_or_else(|error| {
@@ -432,6 +446,7 @@ fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
         listen: None,
         seed: Seed::Sample,
         scheduler: None,
+        companion: None,
     }))
 }
 
@@ -504,6 +519,9 @@ mod tests {
             "bayplan plan --open f --seed 7 --allow-dip 30s -f new.yaml --steps s.txt",
             "bayplan snapshot bays --size 80x24 -o png --color 256",
             "bayplan completions bash",
+            "bayplan --no-local-node",
+            "bayplan serve --no-local-node",
+            "bayplan serve --local-node",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
         }
@@ -519,6 +537,7 @@ mod tests {
             "bayplan plan --from-dump d --cluster c",
             "bayplan plan --pseudonymise --drain a",
             "bayplan serve --listen nowhere",
+            "bayplan serve --local-node --no-local-node",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

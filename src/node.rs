@@ -7,6 +7,7 @@
 //! Isolation is not what this project exists for: containers are made by `libcontainer` in a process
 //! of their own ([`container::shim`]), images come through `oci-client`.
 
+pub mod able;
 pub mod container;
 pub mod face;
 pub mod image;

@@ -26,5 +26,5 @@ mod streams;
 mod watch;
 
 pub use driver::{Connector, Driver, DriverError, Engine, Round, Time};
-pub use host::{Host, HostError, HostOptions, Seed};
+pub use host::{Companion, Host, HostError, HostOptions, Seed};
 pub use journal::JournalError;

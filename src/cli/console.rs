@@ -7,13 +7,16 @@ use anyhow::{Context, Result, bail};
 use bayplan::config::env::Environment;
 use bayplan::config::paths::Paths;
 use bayplan::config::settings::Settings;
-use bayplan::connect::{Access, AccessRule, Catalogue, Session};
+use bayplan::connect::{Access, AccessRule, Catalogue, Kind, Session, Target};
+use bayplan::node::able;
 use bayplan::tui::runtime::appearance::Appearance;
 use bayplan::tui::runtime::console::{self, Options};
 use bayplan::tui::runtime::history::History;
 use bayplan::tui::runtime::preferences::Preferences;
 use bayplan::tui::view::{self, View};
+use tokio_util::sync::CancellationToken;
 
+use super::node::{self, Wish};
 use crate::telemetry;
 
 pub fn run(command: &super::Console) -> Result<ExitCode> {
@@ -47,7 +50,13 @@ async fn open(
         access,
         settings: preferences.settings.clone(),
     };
-    let target = super::target(&command.target, "bayplan")?;
+    let mut target = super::target(&command.target, "bayplan")?;
+    let wish = Wish::of(false, command.no_local_node);
+    let shown = CancellationToken::new();
+    let companion = node::companion(wish, Some(&shown));
+    if let Target::Embedded(options) = &mut target {
+        options.companion.clone_from(&companion);
+    }
     let options = Options {
         view: command
             .view
@@ -67,11 +76,28 @@ async fn open(
             clusters: paths.clusters(),
             rule: rule.clone(),
             command: "bayplan".to_owned(),
+            companion,
         }),
+        note: None,
+        shown,
     };
     let session = Session::open(target, rule, command.scope.namespace.clone()).await?;
+    let options = Options {
+        note: note(&session, wish),
+        ..options
+    };
     console::run(session, options).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Why this machine is no node of the cluster, where it could have been one.
+fn note(session: &Session, wish: Wish) -> Option<String> {
+    let hosts = session.identity().kind == Kind::Embedded;
+    if !hosts || wish == Wish::Never {
+        return None;
+    }
+    let missing = able::at_a_glance().err()?;
+    Some(format!("all machines are simulated: {missing}"))
 }
 
 pub(super) fn view_named(name: &str) -> Result<View> {

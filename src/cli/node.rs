@@ -1,20 +1,34 @@
-//! The local node: `serve --local-node`, and the hidden commands that keep its containers.
+//! The local node beside a host: whether this machine becomes one, what of the sample runs on it, and
+//! the hidden commands that keep its containers.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bayplan::config::fleet::{self, Fleet};
 use bayplan::config::paths::Paths;
+use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
+use bayplan::k8s::lab;
+use bayplan::node::able;
 use bayplan::node::container::exec::{self, Ask};
 use bayplan::node::container::shim;
 use bayplan::node::face::Face;
+use bayplan::node::image::own;
 use bayplan::node::kubelet::{self, Options};
-use bayplan::serve::Host;
+use bayplan::serve::Companion;
+use bayplan::serve::nodes::Nodes;
 use clap::Args;
-use tokio::task::JoinHandle;
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+
+use crate::telemetry;
 
 /// Keep one container: this binary's own affair.
 #[derive(Args, Debug)]
@@ -57,50 +71,159 @@ pub fn run_exec(command: &Exec) -> ExitCode {
     exec::run(&command.folder, &ask)
 }
 
-/// The node of this machine, running beside a cluster.
-pub struct LocalNode {
-    stop: CancellationToken,
-    task: JoinHandle<()>,
+/// Whether this machine is to be a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    Always,
+    /// Beside the standard sample of a cluster that is kept, where the machine can.
+    WhereItCan,
+    Never,
 }
 
-impl LocalNode {
-    /// What runs is kept below the cluster's folder, or where this machine keeps such things.
-    pub fn start(host: &Host, cluster: &str, folder: Option<&Path>) -> Result<Self> {
-        let options = Options {
-            name: host_name(),
+impl Wish {
+    /// As `--local-node` and `--no-local-node` say.
+    pub fn of(is_asked_for: bool, is_refused: bool) -> Self {
+        match (is_asked_for, is_refused) {
+            (_, true) => Self::Never,
+            (true, false) => Self::Always,
+            (false, false) => Self::WhereItCan,
+        }
+    }
+}
+
+/// How long after the first picture the node begins: what the picture is completed with comes first.
+const SETTLED: Duration = Duration::from_millis(300);
+/// How long a node may take to be registered before the sample on it is given up.
+const REGISTERED: Duration = Duration::from_mins(1);
+const LOOK: Duration = Duration::from_millis(200);
+/// On a node whose sample was planted: who takes the sample away does not get it again.
+const PLANTED: &str = "bayplan.dev/sample";
+
+/// The node of this machine, beside each host that is opened with it. It leaves its containers
+/// running when it ends; the next one finds them. It waits for `shown`, if there is anything to.
+pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Companion> {
+    if wish == Wish::Never {
+        return None;
+    }
+    let shown = shown.cloned();
+    Some(Companion::new(move |host| {
+        let is_kept = host.folder().is_some();
+        if wish == Wish::WhereItCan && !is_kept {
+            return async {}.boxed();
+        }
+        let place = Place {
             client: connect::in_process(host, Access::ReadWrite),
-            images: Paths::resolve()?.data.join("images"),
-            run: folder.map_or_else(
-                || Path::new("/run/bayplan").join(cluster),
+            nodes: host.nodes().clone(),
+            run: host.folder().map_or_else(
+                || Path::new("/run/bayplan").join(host.cluster()),
                 |folder| folder.join("node"),
             ),
-            cluster_dns: None,
         };
-        let face = Arc::new(Face::new(&options.run));
-        let known = Arc::clone(&face);
-        host.nodes().register(options.name.as_str().into(), known);
-        let stop = CancellationToken::new();
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move {
-            let run = async {
-                tokio::select! {
-                    biased;
-                    result = kubelet::run(options) => result,
-                    () = face.meter().run() => Ok(()),
-                }
-            };
-            if let Some(Err(error)) = stopped.run_until_cancelled(run).await {
-                tracing::error!("the local node is not there: {error}");
+        let shown = shown.clone();
+        async move {
+            if let Some(shown) = shown {
+                shown.cancelled().await;
+                tokio::time::sleep(SETTLED).await;
             }
-        });
-        Ok(Self { stop, task })
-    }
+            if let Err(error) = live(place, wish).await {
+                tracing::warn!("this machine is no node: {}", telemetry::sentence(&error));
+            }
+        }
+        .boxed()
+    }))
+}
 
-    /// Leaves the containers running.
-    pub async fn stop(self) {
-        self.stop.cancel();
-        let _ended = self.task.await;
+/// Where a node is to live.
+struct Place {
+    client: kube::Client,
+    nodes: Nodes,
+    run: PathBuf,
+}
+
+async fn live(place: Place, wish: Wish) -> Result<()> {
+    let pools = pools(&place.client).await?;
+    let is_standard = Fleet::standard()
+        .pools
+        .iter()
+        .all(|pool| pools.contains(&pool.name.to_string()));
+    if wish == Wish::WhereItCan && !is_standard {
+        return Ok(());
     }
+    let run = place.run.clone();
+    tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&run).with_context(|| format!("`{}`", run.display()))?;
+        Ok::<_, anyhow::Error>(able::check(&run)?)
+    })
+    .await??;
+    let options = Options {
+        name: host_name(),
+        client: place.client.clone(),
+        images: Paths::resolve()?.data.join("images"),
+        run: place.run,
+        cluster_dns: None,
+        reserved: !pools.is_empty(),
+    };
+    let name = options.name.clone();
+    let face = Arc::new(Face::new(&options.run));
+    let known = Arc::clone(&face);
+    place.nodes.register(name.as_str().into(), known);
+    let sample = async {
+        if is_standard && let Err(error) = plant(&place.client, &name).await {
+            tracing::warn!(
+                "the sample's kiosk is not there: {}",
+                telemetry::sentence(&error)
+            );
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        biased;
+        result = kubelet::run(options) => Ok(result?),
+        () = face.meter().run() => Ok(()),
+        () = sample => Ok(()),
+    }
+}
+
+/// The names of the cluster's pools of simulated machines.
+async fn pools(client: &kube::Client) -> Result<Vec<String>> {
+    let path = format!("/apis/{}/nodepools", lab::API_VERSION);
+    let request = http::Request::get(path).body(Vec::new())?;
+    let list: Value = client.request(request).await?;
+    let items = list.get("items").and_then(Value::as_array);
+    let name = |item: &Value| Some(item.pointer("/metadata/name")?.as_str()?.to_owned());
+    Ok(items.into_iter().flatten().filter_map(name).collect())
+}
+
+/// Applies the part of the sample that really runs, once in a node's life.
+async fn plant(client: &kube::Client, name: &str) -> Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    let within = tokio::time::timeout(REGISTERED, async {
+        loop {
+            if let Some(node) = nodes.get_opt(name).await? {
+                return Ok::<_, kube::Error>(node);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    });
+    let node = within.await.context("the node was not registered")??;
+    let is_planted = |notes: &BTreeMap<String, String>| notes.contains_key(PLANTED);
+    if node.metadata.annotations.as_ref().is_some_and(is_planted) {
+        return Ok(());
+    }
+    let kiosk = fleet::kiosk(&own::name());
+    let options = ApplyOptions {
+        namespace: None,
+        dry_run: false,
+    };
+    let refused = super::apply::send(client, kiosk, &options, |line| {
+        tracing::debug!("{}", line.trim_end());
+    })
+    .await?;
+    anyhow::ensure!(refused == 0, "{refused} of its objects were refused");
+    let patch = json!({"metadata": {"annotations": {PLANTED: "planted"}}});
+    let parameters = PatchParams::default();
+    nodes.patch(name, &parameters, &Patch::Merge(patch)).await?;
+    Ok(())
 }
 
 fn host_name() -> String {

@@ -12,7 +12,8 @@ use bayplan::connect::{self, Access};
 use bayplan::sched::Configuration;
 use bayplan::serve::{Host, HostOptions, kubeconfig};
 
-use super::{apply, fleet, node};
+use super::node::{self, Wish};
+use super::{apply, fleet};
 use crate::telemetry;
 
 const MEMORY: &str = ":memory:";
@@ -31,6 +32,7 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         Some(folder) => Some(folder),
         None => Some(Paths::resolve()?.cluster(super::cluster_name(&command.cluster)?)),
     };
+    let wish = Wish::of(command.local_node, command.no_local_node);
     let options = HostOptions {
         cluster: command.cluster,
         folder,
@@ -42,17 +44,10 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
             .as_deref()
             .map(scheduler)
             .transpose()?,
+        companion: node::companion(wish, None),
     };
-    let (cluster, kept_in) = (options.cluster.clone(), options.folder.clone());
     let host = Host::open(options).await?;
-    let local = command
-        .local_node
-        .then(|| node::LocalNode::start(&host, &cluster, kept_in.as_deref()))
-        .transpose()?;
     let outcome = run_until_stopped(&host, command.write_kubeconfig, manifests, stop).await;
-    if let Some(local) = local {
-        local.stop().await;
-    }
     // What was acknowledged is on disk either way; stopping closes the store properly.
     let stopped = host.stop().await;
     // Why it stopped says more than that it did.

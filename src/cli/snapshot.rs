@@ -12,6 +12,7 @@ use bayplan::tui::runtime::console::Options;
 use bayplan::tui::runtime::preferences::Preferences;
 use bayplan::tui::runtime::snapshot::{Format, snapshot};
 use bayplan::tui::theme::{Characters, Depth};
+use tokio_util::sync::CancellationToken;
 
 use super::{SnapshotColor, SnapshotFormat, console};
 use crate::telemetry;
@@ -46,6 +47,8 @@ async fn take(command: &super::Snapshot, environment: &Environment) -> Result<Ex
         preferences,
         history: None,
         catalogue: None,
+        note: None,
+        shown: CancellationToken::new(),
     };
     let keys = keys(&command.keys)?;
     let size = console::size(&command.size)?;

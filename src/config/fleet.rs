@@ -152,7 +152,17 @@ pub fn sample() -> Manifests {
     all
 }
 
+/// The part of the application that really runs: for clusters that have a node of real containers.
+/// `image` is the image that holds this program.
+pub fn kiosk(image: &str) -> Manifests {
+    let text = KIOSK.replace(KIOSK_IMAGE, image);
+    manifest::parse(&text, "sample/90-kiosk.yaml")
+}
+
 const STANDARD: &str = include_str!("fleet/standard.yaml");
+
+const KIOSK: &str = include_str!("sample/90-kiosk.yaml");
+const KIOSK_IMAGE: &str = "bayplan.local/sample:VERSION";
 
 const SAMPLE: [(&str, &str); 7] = [
     (

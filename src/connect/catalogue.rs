@@ -9,7 +9,7 @@ use std::time::Duration;
 use kube::config::Kubeconfig;
 
 use crate::config::settings::Settings;
-use crate::serve::HostOptions;
+use crate::serve::{Companion, HostOptions};
 
 use super::guard::Access;
 use super::notice::Notice;
@@ -27,6 +27,8 @@ pub struct Catalogue {
     pub rule: AccessRule,
     /// What others are told who find a cluster in use.
     pub command: String,
+    /// What is to live beside clusters that this process hosts.
+    pub companion: Option<Companion>,
 }
 
 /// Which clusters may be changed.
@@ -107,6 +109,7 @@ impl Catalogue {
                 listen: None,
                 seed: crate::serve::Seed::Objects(Vec::new()),
                 scheduler: None,
+                companion: self.companion.clone(),
             }));
         }
         contexts?;
@@ -171,6 +174,7 @@ mod tests {
                 },
             },
             command: "test".into(),
+            companion: None,
         }
     }
 

@@ -10,6 +10,7 @@
 
 pub mod archive;
 pub mod layer;
+pub mod own;
 pub mod registry;
 pub mod store;
 

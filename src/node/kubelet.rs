@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 
 use super::image::store::Store;
-use super::image::{Image, ImageError, Name, registry};
+use super::image::{Image, ImageError, Name, own, registry};
 use super::network::{Network, NetworkError, Range};
 use super::pod::{Trouble, Worker};
 use crate::stdx::clock;
@@ -45,6 +45,9 @@ pub struct Options {
     pub run: PathBuf,
     /// Where pods ask for names; none: this machine's own resolver.
     pub cluster_dns: Option<IpAddr>,
+    /// Only pods that tolerate it come here: there are simulated machines for the others, whose
+    /// images are not meant to be fetched.
+    pub reserved: bool,
 }
 
 /// Why this machine cannot be a node.
@@ -137,7 +140,7 @@ async fn register(options: &Options, address: IpAddr) -> Result<Range, NodeError
     let known = known.and_then(|node| node.spec.as_ref()?.pod_cidr.clone());
     let range = known.or_else(|| machine::ranges().find(|range| !taken.contains(range)));
     let range = range.ok_or(NetworkError::Full)?;
-    let object = machine::node(&options.name, &range);
+    let object = machine::node(&options.name, &range, options.reserved);
     let object: Node = serde_json::from_value(object).unwrap_or_default();
     match nodes.create(&PostParams::default(), &object).await {
         Ok(_) => {}
@@ -176,8 +179,11 @@ async fn renew(options: &Options) {
         && status.code == 404
     {
         let object: Lease = serde_json::from_value(lease).unwrap_or_default();
-        let created = leases.create(&PostParams::default(), &object).await;
-        told(created.map(drop), "the node's lease cannot be made");
+        match leases.create(&PostParams::default(), &object).await {
+            // The cluster made it meanwhile; it is renewed next time.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            created => told(created.map(drop), "the node's lease cannot be made"),
+        }
         return;
     }
     told(patched.map(drop), "the node's lease cannot be renewed");
@@ -321,7 +327,13 @@ impl Shared {
             message: format!("Failed to apply default image tag \"{text}\": {error}"),
         })?;
         let (store, wanted) = (self.images.clone(), name.clone());
-        let found = registry::blocking(move || store.find(&wanted)).await;
+        let found = registry::blocking(move || {
+            if own::is_own(&wanted) {
+                return own::ensure(&store, &wanted);
+            }
+            store.find(&wanted)
+        });
+        let found = found.await;
         let policy = container
             .image_pull_policy
             .as_deref()
@@ -331,6 +343,12 @@ impl Shared {
                 let message = format!("Container image \"{text}\" already present on machine");
                 self.note(pod, &container.name, "Pulled", &message).await;
                 return Ok(image);
+            }
+            (Err(error), _) if own::is_own(&name) => {
+                return Err(Trouble {
+                    reason: "ErrImagePull",
+                    message: error.to_string(),
+                });
             }
             (Err(_), "Never") => {
                 return Err(Trouble {

@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
@@ -42,6 +44,26 @@ pub struct HostOptions {
     pub seed: Seed,
     /// `None`: kube-scheduler's default.
     pub scheduler: Option<SchedulerConfiguration>,
+    pub companion: Option<Companion>,
+}
+
+/// What lives beside every host that is opened with it, and ends before the host does: the node of
+/// this machine. It is dropped where it waits.
+#[derive(Clone)]
+pub struct Companion(Arc<Start>);
+
+type Start = dyn Fn(&Host) -> BoxFuture<'static, ()> + Send + Sync;
+
+impl Companion {
+    pub fn new(start: impl Fn(&Host) -> BoxFuture<'static, ()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(start))
+    }
+}
+
+impl std::fmt::Debug for Companion {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.write_str("Companion")
+    }
 }
 
 /// What a new cluster begins with; one that is there is left as it is.
@@ -74,6 +96,12 @@ pub struct Host {
     authority: Authority,
     address: Option<SocketAddr>,
     stop: CancellationToken,
+    companion: Option<Beside>,
+}
+
+struct Beside {
+    stop: CancellationToken,
+    task: JoinHandle<Option<()>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -149,11 +177,18 @@ impl Host {
             authority,
             address: None,
             stop,
+            companion: None,
         };
         if let Some(tcp) = tcp {
             host.serve_tls(tcp)?;
         }
         host.serve_local()?;
+        if let Some(companion) = &host.options.companion {
+            let life = (companion.0)(&host);
+            let stop = host.stop.child_token();
+            let task = tokio::spawn(stop.clone().run_until_cancelled_owned(life));
+            host.companion = Some(Beside { stop, task });
+        }
         Ok(host)
     }
 
@@ -193,6 +228,16 @@ impl Host {
     #[cfg(not(unix))]
     fn serve_local(&self) -> Result<(), HostError> {
         Ok(())
+    }
+
+    /// The cluster's name.
+    pub fn cluster(&self) -> &str {
+        &self.options.cluster
+    }
+
+    /// The cluster's folder; `None` where nothing is kept.
+    pub fn folder(&self) -> Option<&Path> {
+        self.options.folder.as_deref()
     }
 
     /// Where nodes of this process are made known.
@@ -246,6 +291,10 @@ impl Host {
 
     /// Stops serving, answers what was taken, closes the store.
     pub async fn stop(mut self) -> Result<(), DriverError> {
+        if let Some(Beside { stop, task }) = self.companion.take() {
+            stop.cancel();
+            let _ended = task.await;
+        }
         self.stop.cancel();
         let result = (&mut self.task).await;
         if let Some(folder) = &self.options.folder {

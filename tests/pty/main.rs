@@ -41,7 +41,9 @@ fn cells(count: u16) -> NonZero<u16> {
 impl Console {
     fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_bayplan"));
+        // No test of the console runs containers on this machine.
         command.args(arguments);
+        command.arg("--no-local-node");
         Self::run(command, environment)
     }
 

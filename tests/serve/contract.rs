@@ -19,6 +19,7 @@ fn options(folder: Option<&Path>, is_served: bool) -> HostOptions {
         listen: is_served.then(|| ([127, 0, 0, 1], 0).into()),
         seed: Seed::Objects(Vec::new()),
         scheduler: None,
+        companion: None,
     }
 }
 

@@ -15,6 +15,8 @@ mod commands;
 mod containers;
 mod contract;
 mod durability;
+#[cfg(target_os = "linux")]
+mod kiosk;
 mod kubectl;
 mod rehearsal;
 mod served;

@@ -37,6 +37,7 @@ async fn open(folder: &std::path::Path, access: Access) -> Session {
         listen: None,
         seed: seed(),
         scheduler: None,
+        companion: None,
     });
     Session::open(target, access, None).await.unwrap()
 }

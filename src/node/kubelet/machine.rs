@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 
 use crate::k8s::lab::RUNTIME_LABEL;
 
+/// How pods run here, as the node's label says.
+const RUNTIME: &str = "container";
 const PODS_MAX: u32 = 110;
 /// Kept for the machine itself.
 const MEMORY_RESERVED: u64 = 256 << 20;
@@ -18,15 +20,17 @@ pub fn ranges() -> impl Iterator<Item = String> {
     (0..=255).map(|third| format!("10.88.{third}.0/24"))
 }
 
-/// The node as it is registered.
-pub fn node(name: &str, range: &str) -> Value {
+/// The node as it is registered; a reserved one takes only pods that tolerate its taint.
+pub fn node(name: &str, range: &str, is_reserved: bool) -> Value {
+    let taint = json!({"key": RUNTIME_LABEL, "value": RUNTIME, "effect": "NoSchedule"});
+    let taints: Vec<Value> = is_reserved.then_some(taint).into_iter().collect();
     json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {
             "name": name,
             "labels": {
-                RUNTIME_LABEL: "container",
+                RUNTIME_LABEL: RUNTIME,
                 "kubernetes.io/hostname": name,
                 "kubernetes.io/os": "linux",
                 "kubernetes.io/arch": architecture(),
@@ -34,7 +38,7 @@ pub fn node(name: &str, range: &str) -> Value {
                 "topology.kubernetes.io/zone": "local",
             },
         },
-        "spec": {"podCIDR": range, "podCIDRs": [range]},
+        "spec": {"podCIDR": range, "podCIDRs": [range], "taints": taints},
     })
 }
 

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::appearance::Appearance;
 use super::history::History;
@@ -42,6 +43,10 @@ pub struct Options {
     pub history: Option<History>,
     /// What `:ctx` can open.
     pub catalogue: Option<Catalogue>,
+    /// What is said once at the start, unless there is something worse to say.
+    pub note: Option<String>,
+    /// Cancelled when the cluster was first shown: what may wait for that begins then.
+    pub shown: CancellationToken,
 }
 
 /// Messages under way. When it is full the senders wait: a burst slows the feeds, never the screen.
@@ -84,6 +89,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         None => {}
     }
     model.problems = problems;
+    model.notice = options.note.map(Notice::note);
     let mut console = Console {
         model,
         session,
@@ -93,6 +99,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         catalogue: options.catalogue,
         opening: None,
         home: None,
+        first_shown: options.shown,
         terminal,
         appearance: options.appearance,
         palette,
@@ -138,6 +145,7 @@ struct Console {
     opening: Option<Opening>,
     /// The cluster that the rehearsal that is shown is a fork of.
     home: Option<Home>,
+    first_shown: CancellationToken,
     terminal: Terminal,
     appearance: Appearance,
     palette: Palette,
@@ -210,6 +218,7 @@ impl Console {
                 self.take(msg, now)?;
             }
             self.frame(clock::now())?;
+            self.first_shown.cancel();
             drawn = Instant::now();
         }
         Ok(())
