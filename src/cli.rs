@@ -23,6 +23,7 @@ mod fleet;
 mod image;
 mod node;
 mod plan;
+mod registry;
 mod sample_app;
 mod serve;
 mod snapshot;
@@ -60,6 +61,7 @@ enum Command {
     Snapshot(Snapshot),
     Completions(Completions),
     Image(image::Image),
+    Registry(registry::Registry),
     #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
     Shim(node::Shim),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
@@ -406,6 +408,7 @@ pub fn run() -> ExitCode {
         Some(Command::Completions(command)) => completions::run(&command),
         Some(Command::Snapshot(command)) => snapshot::run(&command),
         Some(Command::Image(command)) => image::run(command),
+        Some(Command::Registry(command)) => registry::run(command),
         Some(Command::Shim(command)) => node::run_shim(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         Some(Command::SampleApp(command)) => sample_app::run(command),

@@ -151,7 +151,11 @@ impl Source {
 
     /// A file that is only compiled for tests.
     fn is_test(&self) -> bool {
-        const TEST_ONLY: [&str; 2] = ["apiserver/contract.rs", "apiserver/contract/"];
+        const TEST_ONLY: [&str; 3] = [
+            "apiserver/contract.rs",
+            "apiserver/contract/",
+            "node/image/sample.rs",
+        ];
         let place = &self.path;
         place.ends_with("/tests.rs")
             || place.contains("/tests/")

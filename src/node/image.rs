@@ -4,7 +4,8 @@
 //! its manifest, and made of layers that are unpacked once and shared by every container that
 //! stands on them. Nothing here runs anything.
 //!
-//! Start with [`store::Store`]; [`registry`] and [`archive`] fill it, [`layer`] unpacks.
+//! Start with [`store::Store`]; [`registry`] and [`archive`] fill it, [`layer`] unpacks,
+//! [`server`] gives to others what is in it.
 //!
 //! Source: the OCI image specification 1.1 and its layout; Docker's `docker save` archives.
 
@@ -12,6 +13,9 @@ pub mod archive;
 pub mod layer;
 pub mod own;
 pub mod registry;
+#[cfg(test)]
+pub mod sample;
+pub mod server;
 pub mod store;
 
 use std::path::PathBuf;

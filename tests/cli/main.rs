@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod manifests;
+mod registry;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;

@@ -6,6 +6,7 @@
 //!        layers/<hex>           unpacked layers, named by the digest of their unpacked archive
 //!        images.json            names to manifest digests
 //!        lock                   held while names change: several processes share one store
+//!        repositories/…         what the registry serves, see [`super::server::repository`]
 //! ```
 //!
 //! A blob is there whole and with its digest right, or not at all; an image is named only when all
@@ -25,7 +26,7 @@ use super::{Image, ImageError, Name};
 
 const COPY_BYTES: usize = 128 << 10;
 /// A manifest larger than this is refused, as registries do (4 MiB).
-const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+pub(super) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
 
 /// The images of this machine.
 #[derive(Clone, Debug)]
@@ -60,13 +61,14 @@ impl Store {
     /// The image of this name, ready to run from. A digest in the name finds any image that has it.
     pub fn find(&self, name: &Name) -> Result<Image, ImageError> {
         let records = self.records()?;
-        let digest = match name.digest() {
-            Some(digest) if self.has(digest) => digest.to_owned(),
-            Some(_) => return Err(ImageError::Absent(name.to_string())),
-            None => records
-                .get(&name.to_string())
-                .map(|record| record.digest.clone())
-                .ok_or_else(|| ImageError::Absent(name.to_string()))?,
+        // The digest of a name may be that of an index, which stands for one of its images.
+        let named = records.get(&name.to_string());
+        let digest = match (named, name.digest()) {
+            (Some(record), _) => record.digest.clone(),
+            (None, Some(digest)) if records.values().any(|it| it.digest == digest) => {
+                digest.to_owned()
+            }
+            (None, _) => return Err(ImageError::Absent(name.to_string())),
         };
         let manifest = self.manifest(&digest)?;
         let configuration = self.configuration(&manifest)?;
@@ -93,6 +95,10 @@ impl Store {
         }
     }
 
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub fn has(&self, digest: &str) -> bool {
         self.blob(digest).is_file()
     }
@@ -110,18 +116,24 @@ impl Store {
     /// Takes in what was fetched to [`Self::ingest`], if it is what its digest says; a wrong one is
     /// thrown away.
     pub fn accept(&self, digest: &str) -> Result<(), ImageError> {
-        let fetched = self.ingest(digest);
-        let got = digest_of(File::open(&fetched).map_err(|source| self.failed(source))?)
-            .map_err(|source| self.failed(source))?;
+        self.adopt(&self.ingest(digest), digest)
+    }
+
+    /// Takes in a file of this store's file system as [`Self::accept`] does.
+    pub fn adopt(&self, fetched: &Path, digest: &str) -> Result<(), ImageError> {
+        let file = File::open(fetched).map_err(|source| self.failed(source))?;
+        let got = digest_of(&file).map_err(|source| self.failed(source))?;
         if got != digest {
-            fs::remove_file(&fetched).map_err(|source| self.failed(source))?;
+            fs::remove_file(fetched).map_err(|source| self.failed(source))?;
             return Err(ImageError::Digest {
                 what: "the digest of what was fetched".to_owned(),
                 expected: digest.to_owned(),
                 got,
             });
         }
-        fs::rename(&fetched, self.blob(digest)).map_err(|source| self.failed(source))
+        file.sync_all()
+            .and_then(|()| fs::rename(fetched, self.blob(digest)))
+            .map_err(|source| self.failed(source))
     }
 
     /// Takes in a blob that is at hand.
@@ -277,7 +289,7 @@ impl Store {
         Ok(file)
     }
 
-    fn failed(&self, source: io::Error) -> ImageError {
+    pub(super) fn failed(&self, source: io::Error) -> ImageError {
         ImageError::Store {
             path: self.root.clone(),
             source,
@@ -298,7 +310,7 @@ pub fn digest_of(mut bytes: impl Read) -> io::Result<String> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _infallible = write!(text, "{byte:02x}");
@@ -307,7 +319,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The part of a digest that names a file; whatever else stands there cannot leave the folder.
-fn hex_of(digest: &str) -> String {
+pub(super) fn hex_of(digest: &str) -> String {
     let hex = digest.rsplit(':').next().unwrap_or_default();
     hex.chars().filter(char::is_ascii_alphanumeric).collect()
 }
