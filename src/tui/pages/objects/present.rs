@@ -384,7 +384,13 @@ pub(super) fn hints(page: &ObjectsPage) -> Option<Vec<PageHint>> {
 
 pub(super) fn status(page: &ObjectsPage, _context: &Context) -> Line {
     if let Some(open) = &page.open {
-        return Line::of(counted(open.lines.len(), "line", "lines"), Role::Dim);
+        let editor = page.editor.as_ref().filter(|_| open.aspect == Aspect::Edit);
+        let Some(editor) = editor else {
+            return Line::of(counted(open.lines.len(), "line", "lines"), Role::Dim);
+        };
+        let (line, _) = editor.caret();
+        let all = editor.lines().len();
+        return Line::of(format!("line {} of {all}", line + 1), Role::Dim);
     }
     match &page.list.source.resource {
         Some(resource) => {
