@@ -15,4 +15,5 @@ pub mod kubelet;
 pub mod logs;
 pub mod network;
 pub mod pod;
+pub mod service;
 pub mod usage;

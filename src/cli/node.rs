@@ -2,6 +2,7 @@
 //! the hidden commands that keep its containers.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -118,6 +119,7 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
                 || Path::new("/run/bayplan").join(host.cluster()),
                 |folder| folder.join("node"),
             ),
+            api: host.address(),
         };
         let shown = shown.clone();
         async move {
@@ -138,6 +140,8 @@ struct Place {
     client: kube::Client,
     nodes: Nodes,
     run: PathBuf,
+    /// Where the API server listens on this machine.
+    api: Option<SocketAddr>,
 }
 
 async fn live(place: Place, wish: Wish) -> Result<()> {
@@ -160,7 +164,7 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         client: place.client.clone(),
         images: Paths::resolve()?.data.join("images"),
         run: place.run,
-        cluster_dns: None,
+        api: place.api,
         reserved: !pools.is_empty(),
     };
     let name = options.name.clone();

@@ -216,6 +216,9 @@ fn endpoint(cluster: &Cluster, service: &Service<'_>, pod: &Object) -> Value {
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
         "targetRef": service_pods::reference(pod),
     });
+    if let Some(hostname) = service.hostname(pod) {
+        field::put(&mut endpoint, "hostname", json!(hostname));
+    }
     if let Some(node) = columns.and_then(|columns| columns.node.as_ref()) {
         field::put(&mut endpoint, "nodeName", json!(node));
         let zone = cluster

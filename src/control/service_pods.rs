@@ -92,6 +92,27 @@ impl Service<'_> {
             })
     }
 
+    /// The name that a pod has in a headless service which it names as its subdomain. Only there
+    /// it leads to anything, and reading it costs a look at the pod's bytes.
+    pub fn hostname(&self, pod: &Object) -> Option<Name> {
+        #[derive(Deserialize)]
+        struct Wire {
+            spec: Spec,
+        }
+        #[derive(Deserialize, Default)]
+        #[serde(default)]
+        struct Spec {
+            hostname: Name,
+            subdomain: Name,
+        }
+        if self.spec.cluster_ip != "None" {
+            return None;
+        }
+        let Wire { spec } = pod.typed().ok()?;
+        let is_named = !spec.hostname.is_empty() && spec.subdomain == self.object.key.name;
+        is_named.then_some(spec.hostname)
+    }
+
     /// The ports of one pod; a named port that it does not have is left out.
     pub fn ports(&self, pod: &Object) -> Vec<Port> {
         let named = self

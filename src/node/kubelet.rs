@@ -28,6 +28,9 @@ use super::image::store::Store;
 use super::image::{Image, ImageError, Name, own, registry};
 use super::network::{Network, NetworkError, Range};
 use super::pod::{Trouble, Worker};
+use super::service::plan::Ground;
+use super::service::table::Table;
+use super::service::{self, resolv_conf};
 use crate::stdx::clock;
 
 const LEASE_SECONDS: u64 = 10;
@@ -43,8 +46,8 @@ pub struct Options {
     pub images: PathBuf,
     /// What runs, and what it needs; found again by the next start.
     pub run: PathBuf,
-    /// Where pods ask for names; none: this machine's own resolver.
-    pub cluster_dns: Option<IpAddr>,
+    /// Where the API server listens on this machine, for `kubernetes.default`.
+    pub api: Option<SocketAddr>,
     /// Only pods that tolerate it come here: there are simulated machines for the others, whose
     /// images are not meant to be fetched.
     pub reserved: bool,
@@ -91,12 +94,25 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
     let address = machine::address();
     let range = register(&options, address).await?;
     let folder = options.run.join("netns");
-    let network = tokio::task::spawn_blocking(move || Network::open(&folder, range))
-        .await
-        .map_err(|panic| NetworkError::Failed {
-            what: "the network",
-            reason: panic.to_string(),
-        })??;
+    let opened = tokio::task::spawn_blocking(move || {
+        let network = Network::open(&folder, range)?;
+        let (base, prefix) = service::RANGE;
+        network.claim(base, prefix)?;
+        let door = network.door()?;
+        Ok::<_, NetworkError>((network, door))
+    });
+    let (network, door) = opened.await.map_err(|panic| NetworkError::Failed {
+        what: "the network",
+        reason: panic.to_string(),
+    })??;
+    let ground = Ground {
+        node: options.name.as_str().into(),
+        machine: address,
+        pods: range,
+        api: options.api,
+    };
+    let client = options.client.clone();
+    let (services, _) = watch::channel(Table::default());
     let shared = Arc::new(Shared {
         addresses: Mutex::new(taken(&options.run)),
         options,
@@ -104,7 +120,11 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
         network,
         address,
     });
-    tokio::join!(heartbeat(Arc::clone(&shared)), follow(&shared));
+    tokio::join!(
+        heartbeat(Arc::clone(&shared)),
+        follow(&shared),
+        Box::pin(service::follow::run(client, ground, door, services)),
+    );
     Ok(())
 }
 
@@ -390,13 +410,11 @@ impl Shared {
     }
 
     /// What a pod's `/etc/resolv.conf` says.
-    pub fn resolver(&self, namespace: &str) -> String {
-        match self.options.cluster_dns {
-            Some(server) => format!(
-                "search {namespace}.svc.cluster.local svc.cluster.local cluster.local\nnameserver {server}\noptions ndots:5\n"
-            ),
-            None => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
-        }
+    pub fn resolver(&self, pod: &PodObject) -> String {
+        let machine = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let spec = pod.spec.clone().unwrap_or_default();
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
+        resolv_conf::text(&spec, namespace, &machine)
     }
 
     pub async fn config_map(

@@ -11,6 +11,8 @@
 //! crash leaves behind is one file a namespace. Namespaces are entered by thread, so that all work
 //! on them is done by threads of its own and never by the runtime's.
 
+mod door;
+
 use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,13 +22,18 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use nix::sched::{CloneFlags, unshare};
+use rtnetlink::packet_route::route::{RouteScope, RouteType};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use tokio::net::TcpStream;
 
+pub use door::Door;
+
 const BRIDGE: &str = "bayplan0";
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+/// The kernel's table of what is local.
+const LOCAL_TABLE: u32 = 255;
 
 /// The network of one node.
 #[derive(Clone, Debug)]
@@ -74,6 +81,10 @@ impl Range {
         Ipv4Addr::from(self.base + 1)
     }
 
+    pub fn holds(self, address: Ipv4Addr) -> bool {
+        u32::from(address) >> (32 - self.prefix) == self.base >> (32 - self.prefix)
+    }
+
     /// The lowest address that none of `taken` is.
     pub fn free(self, taken: &[IpAddr]) -> Option<Ipv4Addr> {
         let last = self.base | (u32::MAX >> self.prefix);
@@ -112,6 +123,28 @@ impl Network {
 
     pub fn range(&self) -> Range {
         self.range
+    }
+
+    /// Makes a whole range local to the node: sockets may be bound to any of its addresses, and
+    /// pods reach them through their gateway. Blocking.
+    pub fn claim(&self, base: Ipv4Addr, prefix: u8) -> Result<(), NetworkError> {
+        Self::inside(&self.node(), move |handle| async move {
+            let loopback = index_of(&handle, "lo").await?;
+            let route = RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(base, prefix)
+                .output_interface(loopback)
+                .table_id(LOCAL_TABLE)
+                .kind(RouteType::Local)
+                .scope(RouteScope::Host)
+                .build();
+            // It may be there from an earlier life.
+            handle.route().add(route).replace().execute().await
+        })
+    }
+
+    /// A way to make sockets in the node's own namespace.
+    pub fn door(&self) -> Result<Door, NetworkError> {
+        Door::open(&self.node()).map_err(|error| failed("entering a namespace", &error))
     }
 
     /// Where a pod's namespace is.

@@ -250,8 +250,8 @@ impl Host {
         self.driver.connector()
     }
 
-    /// `https://127.0.0.1:6443`, where TLS is served. An unspecified address is reached by loopback.
-    pub fn server_url(&self) -> Option<String> {
+    /// Where TLS is served. An unspecified address is reached by loopback.
+    pub fn address(&self) -> Option<SocketAddr> {
         let mut address = self.address?;
         if address.ip().is_unspecified() {
             address.set_ip(match address {
@@ -259,7 +259,12 @@ impl Host {
                 SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
             });
         }
-        Some(format!("https://{address}"))
+        Some(address)
+    }
+
+    /// `https://127.0.0.1:6443`, where TLS is served.
+    pub fn server_url(&self) -> Option<String> {
+        Some(format!("https://{}", self.address()?))
     }
 
     /// A kubeconfig for the administrator, with a certificate made for it; needs TLS.

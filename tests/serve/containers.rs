@@ -40,7 +40,9 @@ fn is_static(elf: &[u8]) -> bool {
 fn archive(folder: &Path, shell: &Path) -> PathBuf {
     let mut layer = tar::Builder::new(Vec::new());
     layer.append_path_with_name(shell, "bin/sh").unwrap();
-    for name in ["cat", "httpd", "nc", "sleep", "tar"] {
+    for name in [
+        "cat", "httpd", "mkdir", "nc", "nslookup", "sleep", "tar", "timeout", "wget",
+    ] {
         let mut link = tar::Header::new_gnu();
         link.set_entry_type(tar::EntryType::Symlink);
         link.set_uid(0);

@@ -18,5 +18,7 @@ mod durability;
 #[cfg(target_os = "linux")]
 mod kiosk;
 mod kubectl;
+#[cfg(target_os = "linux")]
+mod names;
 mod rehearsal;
 mod served;

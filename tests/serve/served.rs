@@ -104,8 +104,12 @@ impl Local {
 
     /// The status and the body; an error when the connection ends before the answer is whole.
     pub fn send(&mut self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, Value)> {
+        let kind = match method {
+            "PATCH" => "application/strategic-merge-patch+json",
+            _ => "application/json",
+        };
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nhost: local\r\ncontent-type: {kind}\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );

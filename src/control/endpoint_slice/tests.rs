@@ -168,3 +168,20 @@ fn ends_the_same_in_any_order() {
         bench.run_pods("n1");
     });
 }
+
+#[test]
+fn pods_are_named_in_the_headless_service_that_they_name() {
+    let named = |hostname: &str, subdomain: &str| json!({"spec": {"hostname": hostname, "subdomain": subdomain}});
+    let objects = [
+        service().with(&json!({"spec": {"clusterIP": "None"}})),
+        backend("web-1", "10.244.0.1").with(&named("first", "web")),
+        backend("web-2", "10.244.0.2").with(&named("second", "db")),
+        backend("web-3", "10.244.0.3"),
+    ];
+    let mut bench = Bench::new(&ALL, &objects);
+    bench.settle();
+    let slices = slices(&bench);
+    let endpoints = slices[0]["endpoints"].as_array().unwrap();
+    let names: Vec<&Value> = endpoints.iter().map(|it| &it["hostname"]).collect();
+    assert_eq!(names, [&json!("first"), &Value::Null, &Value::Null]);
+}

@@ -14,6 +14,7 @@ use k8s_openapi::api::core::v1::{
 use super::environment::field_of;
 use crate::node::container::bundle::Mount;
 use crate::node::kubelet::Shared;
+use crate::node::service::DOMAIN;
 
 const TERMINATION_LOG: &str = "/dev/termination-log";
 
@@ -249,8 +250,16 @@ pub fn write_sandbox_files(
     folder: &Path,
 ) -> io::Result<()> {
     let name = hostname(pod);
+    let spec = pod.spec.as_ref();
+    let names = match spec.and_then(|spec| spec.subdomain.as_deref()) {
+        Some(subdomain) => {
+            let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+            format!("{name}.{subdomain}.{namespace}.svc.{DOMAIN}\t{name}")
+        }
+        None => name.clone(),
+    };
     let mut hosts = format!(
-        "# written by the kubelet\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address}\t{name}\n"
+        "# written by the kubelet\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{address}\t{names}\n"
     );
     for alias in pod
         .spec
@@ -262,6 +271,5 @@ pub fn write_sandbox_files(
     }
     fs::write(folder.join("hosts"), hosts)?;
     fs::write(folder.join("hostname"), format!("{name}\n"))?;
-    let namespace = pod.metadata.namespace.as_deref().unwrap_or("default");
-    fs::write(folder.join("resolv.conf"), shared.resolver(namespace))
+    fs::write(folder.join("resolv.conf"), shared.resolver(pod))
 }
