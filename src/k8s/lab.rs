@@ -24,6 +24,13 @@ pub const POWER_LABEL: &str = "topology.bayplan.dev/power";
 pub const RUNTIME_LABEL: &str = "bayplan.dev/runtime";
 pub const RUNTIME_SIMULATED: &str = "simulated";
 
+/// Whether a node of an embedded cluster is a machine that there really is. Other clusters' nodes
+/// carry no word about it: there all are.
+pub fn is_real(node: &Object) -> bool {
+    let runtime = node.labels.get(RUNTIME_LABEL);
+    runtime.is_some_and(|runtime| runtime != RUNTIME_SIMULATED)
+}
+
 /// Machines of one kind in one place.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]

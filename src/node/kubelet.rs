@@ -17,6 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, Event, Node, Pod as PodObject, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams,
 };
@@ -255,7 +256,14 @@ async fn follow_once(
         .iter()
         .filter_map(|pod| pod.metadata.uid.clone())
         .collect();
-    desks.retain(|uid, _| here.contains(uid));
+    let gone: Vec<String> = desks
+        .keys()
+        .filter(|uid| !here.contains(uid))
+        .cloned()
+        .collect();
+    for uid in gone {
+        take_leave(desks, &uid);
+    }
     shared.sweep(&here);
     for pod in list.items {
         give(shared, desks, pod);
@@ -267,13 +275,24 @@ async fn follow_once(
         match event {
             WatchEvent::Added(pod) | WatchEvent::Modified(pod) => give(shared, desks, pod),
             WatchEvent::Deleted(pod) => {
-                desks.remove(&pod.metadata.uid.unwrap_or_default());
+                take_leave(desks, &pod.metadata.uid.unwrap_or_default());
             }
             WatchEvent::Bookmark(_) => {}
             WatchEvent::Error(status) => return Err(kube::Error::Api(status)),
         }
     }
     Ok(())
+}
+
+/// Tells a worker that its pod is gone. One that hears nothing more leaves everything running.
+fn take_leave(desks: &mut Desks, uid: &str) {
+    let Some(desk) = desks.remove(uid) else {
+        return;
+    };
+    desk.send_modify(|pod| {
+        let deleted = &mut Arc::make_mut(pod).metadata.deletion_timestamp;
+        deleted.get_or_insert_with(|| Time(clock::now()));
+    });
 }
 
 /// Hands a pod to its worker, with a new one where there is none.

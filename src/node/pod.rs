@@ -104,8 +104,7 @@ impl Worker {
             tokio::select! {
                 biased;
                 changed = self.wanted.changed() => if changed.is_err() {
-                    // Deleted without a word: nobody waits for it any more.
-                    self.stop(&object).await;
+                    // The node ends, not the pod: the next one finds what runs.
                     return;
                 },
                 Some(news) = self.news.recv() => self.hear(news),
@@ -366,6 +365,8 @@ impl Worker {
             };
             if let Some(instance) = self.instances.get(status.name.as_str()) {
                 show(instance, status, is_regular_init);
+            } else {
+                lose(status);
             }
         }
         Some(pod)
@@ -402,6 +403,22 @@ impl Worker {
 
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
+}
+
+/// A container that ran by the last that was said of it, and of which this machine knows nothing.
+/// The words are the kubelet's (`convertStatusToAPIStatus`).
+fn lose(status: &mut ContainerStatus) {
+    if !status.state.is_running() {
+        return;
+    }
+    status.started = false;
+    status.ready = false;
+    status.state = State::terminated(Terminated {
+        exit_code: 137,
+        reason: "ContainerStatusUnknown".into(),
+        message: "The container could not be located when the pod was terminated".to_owned(),
+        ..Terminated::default()
+    });
 }
 
 /// What an instance makes of its container's status.

@@ -22,6 +22,9 @@ use crate::tui::table::{Column, Record, SortKey, Unit};
 use crate::tui::text::{Line, Role};
 use crate::tui::view::Target;
 
+/// Beside a node that is a real machine among simulated ones, and beside what runs on it.
+pub const REAL: &str = "◆";
+
 pub mod event;
 pub mod node;
 pub mod pod;

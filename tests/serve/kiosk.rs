@@ -72,7 +72,7 @@ fn instances(pods: &[Value]) -> Vec<String> {
 }
 
 #[test]
-fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_a_kill() {
+fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_its_host() {
     let folder = tempfile::tempdir().unwrap();
     if let Err(why) = prepare(folder.path(), &folder.path().join("home")) {
         println!("skipped: {why}");
@@ -103,6 +103,11 @@ fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_a_kill() {
     assert!(log("log-shipper").contains("shipping /var/log/kiosk/access.log of stock"));
 
     served.kill();
+    let served = serve(folder.path(), &[]);
+    let mut local = served.local();
+    wait(&mut local, PODS, all_ready);
+    // One that ends in order leaves them as well.
+    assert_eq!(served.terminate(), Some(0));
     let served = serve(folder.path(), &[]);
     let mut local = served.local();
     // Time for a node that does not know what runs to start it again.

@@ -24,20 +24,22 @@ pub fn ranges() -> impl Iterator<Item = String> {
 pub fn node(name: &str, range: &str, is_reserved: bool) -> Value {
     let taint = json!({"key": RUNTIME_LABEL, "value": RUNTIME, "effect": "NoSchedule"});
     let taints: Vec<Value> = is_reserved.then_some(taint).into_iter().collect();
+    let mut labels = json!({
+        RUNTIME_LABEL: RUNTIME,
+        "kubernetes.io/hostname": name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture(),
+    });
+    // A zone in which nothing may run would hold every even spread over zones at one pod a zone.
+    if !is_reserved && let Some(labels) = labels.as_object_mut() {
+        for level in ["region", "zone"] {
+            labels.insert(format!("topology.kubernetes.io/{level}"), json!("local"));
+        }
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {
-            "name": name,
-            "labels": {
-                RUNTIME_LABEL: RUNTIME,
-                "kubernetes.io/hostname": name,
-                "kubernetes.io/os": "linux",
-                "kubernetes.io/arch": architecture(),
-                "topology.kubernetes.io/region": "local",
-                "topology.kubernetes.io/zone": "local",
-            },
-        },
+        "metadata": {"name": name, "labels": labels},
         "spec": {"podCIDR": range, "podCIDRs": [range], "taints": taints},
     })
 }

@@ -1,10 +1,10 @@
 //! Nodes: whether they answer, how full they are by requests, where they stand.
 
-use super::{ObjectRow, age, fresh, glyph, name, role, text_key};
+use super::{ObjectRow, REAL, age, fresh, glyph, name, role, text_key};
 use crate::k8s::columns::PodColumns;
 use crate::k8s::resource_list::ResourceList;
 use crate::k8s::status::{self, Health};
-use crate::k8s::{Name, Object};
+use crate::k8s::{Name, Object, lab};
 use crate::tui::page::Context;
 use crate::tui::screen::Cell;
 use crate::tui::table::{Column, SortKey, Unit};
@@ -22,8 +22,11 @@ pub const COLUMNS: &[Column<ObjectRow>] = &[
                 } else {
                     glyph(health)
                 };
-                let line = Line::of(sign, role(health))
+                let mut line = Line::of(sign, role(health))
                     .with(format!(" {}", status::node_word(node)), role(health));
+                if lab::is_real(&row.object) {
+                    line.push(format!(" {REAL} real"), Role::Strong);
+                }
                 fresh(Cell::from(line), &row.object, context)
             })
         },

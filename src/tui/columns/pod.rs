@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Shown, age, fresh, glyph, name, namespace, role, short_image, text_key};
+use super::{REAL, Shown, age, fresh, glyph, name, namespace, role, short_image, text_key};
 use crate::k8s::columns::{ContainerRole, NodeReady};
 use crate::k8s::status::{self, Health, PodStatus};
-use crate::k8s::{Cluster, Name, Object, resources};
+use crate::k8s::{Cluster, Name, Object, lab, resources};
 use crate::stdx::humanize;
 use crate::tui::page::Context;
 use crate::tui::screen::Cell;
@@ -105,7 +105,14 @@ pub const COLUMNS: &[Column<PodRow>] = &[
     age(),
     Column::new(
         "NODE",
-        |row: &PodRow, _| Cell::new(row.node(), Role::Text),
+        |row: &PodRow, context: &Context| {
+            let node = row.node();
+            let found = context.cluster.find(&resources::NODES, "", &node);
+            if found.is_some_and(|node| lab::is_real(node)) {
+                return Cell::new(format!("{node} {REAL}"), Role::Text);
+            }
+            Cell::new(node, Role::Text)
+        },
         |row: &PodRow, _| text_key(row.node()),
     )
     .name()

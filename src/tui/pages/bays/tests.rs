@@ -113,9 +113,12 @@ pub fn plain(canvas: &Canvas) -> String {
 
 #[track_caller]
 fn draw(state: &State, columns: u16, rows: u16) -> String {
-    let cluster = fleet();
-    let survey = Survey::of(&cluster);
-    let levels = levels(&cluster, &[]);
+    draw_of(&fleet(), state, columns, rows)
+}
+
+fn draw_of(cluster: &Cluster, state: &State, columns: u16, rows: u16) -> String {
+    let survey = Survey::of(cluster);
+    let levels = levels(cluster, &[]);
     let arrangement = state.arrangement(&survey, &levels);
     let view = View {
         survey: &survey,
@@ -129,6 +132,26 @@ fn draw(state: &State, columns: u16, rows: u16) -> String {
         now: "2026-01-01T02:00:00Z".parse().unwrap(),
     };
     plain(&present(state, view, None, (columns, rows)))
+}
+
+#[test]
+fn a_real_machine_is_told_from_the_simulated_in_every_zoom() {
+    let machine = |name: &str, runtime: &str| node(name).label("bayplan.dev/runtime", runtime);
+    let mixed = cluster(&[machine("vm", "container"), machine("a01", "simulated")]);
+    let simulated = cluster(&[machine("a01", "simulated"), node("a02")]);
+    for zoom in [Zoom::Map, Zoom::Tiles, Zoom::Node] {
+        let state = State {
+            zoom,
+            cursor: Some("vm".into()),
+            ..State::default()
+        };
+        for (columns, rows) in [(80, 20), (120, 32)] {
+            let picture = draw_of(&mixed, &state, columns, rows);
+            assert!(picture.contains("◆ real"), "{picture}");
+            let picture = draw_of(&simulated, &state, columns, rows);
+            assert!(!picture.contains('◆'), "{picture}");
+        }
+    }
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use jiff::Timestamp;
 
 use super::colouring::NodeState;
+use crate::k8s::lab;
 use crate::stdx::humanize;
 use crate::topology::{Amounts, Level, NodeFacts, Stranded};
+use crate::tui::columns::REAL;
 use crate::tui::forecast::need::Figure;
 use crate::tui::text::{Line, Role};
 
@@ -55,6 +57,14 @@ pub fn state(node: &NodeFacts, now: Timestamp) -> String {
         }
         _ => state.title().to_owned(),
     }
+}
+
+/// After the state of a node that is a real machine among simulated ones; else empty.
+pub fn real(node: &NodeFacts) -> String {
+    if lab::is_real(&node.object) {
+        return format!(" {REAL} real");
+    }
+    String::new()
 }
 
 pub fn state_glyph(state: NodeState) -> &'static str {

@@ -5,9 +5,11 @@ use super::super::colouring::{Colouring, NodeState, Tint};
 use super::super::state::{State, View};
 use super::super::words;
 use super::summary;
+use crate::k8s::lab;
 use crate::stdx::humanize::{bytes_of, counted, thousands};
 use crate::topology::survey::Row;
 use crate::topology::{Domain, Domains, amounts};
+use crate::tui::columns::REAL;
 use crate::tui::forecast::need::Figure;
 use crate::tui::screen::Canvas;
 use crate::tui::text::{Line, Role, width};
@@ -319,6 +321,18 @@ impl Painter<'_> {
             _ => glyph.to_owned(),
         };
         self.canvas.text(x, y, Line::of(text, role));
+        if lab::is_real(&facts.object) {
+            // Beside the figures; where there is no room for any, in place of the amount.
+            let beside = match self.map.cell_width {
+                8 => 6,
+                4 => 3,
+                _ => 0,
+            };
+            if beside > 0 || state == NodeState::Ready {
+                let role = if beside > 0 { Role::Strong } else { role };
+                self.canvas.text(x + beside, y, Line::of(REAL, role));
+            }
+        }
         let is_marked = self.state.marks.contains(facts.name());
         if is_cursor || is_marked {
             let behind = if is_cursor { Role::Cursor } else { Role::Mark };
@@ -418,7 +432,14 @@ fn legend(
             Line::of(glyph, role).with(format!(" {word}  "), Role::Dim),
         );
     }
-    let states = Line::of("✕", Role::Bad)
+    let mut states = Line::default();
+    let blocks = arrangement.blocks.iter();
+    let mut nodes = blocks.flat_map(|block| &block.domain.nodes);
+    if nodes.any(|row| lab::is_real(&view.survey.node(*row).object)) {
+        states = states.with(REAL, Role::Strong).with(" real  ", Role::Dim);
+    }
+    let states = states
+        .with("✕", Role::Bad)
         .with(" not ready  ", Role::Dim)
         .with("⊘", Role::Warning)
         .with(" cordoned ", Role::Dim);
@@ -493,7 +514,8 @@ fn detail(canvas: &mut Canvas, (top, lines): (u16, u16), view: View, row: Row) {
                 words::state(facts, view.now)
             ),
             words::state_role(state),
-        );
+        )
+        .with(words::real(facts), Role::Strong);
     let numbers = format!(
         "  cpu {}  mem {}  pods {}/{}",
         words::cores_of(facts.requested.cpu_milli, facts.allocatable.cpu_milli),

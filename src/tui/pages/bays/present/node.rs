@@ -116,6 +116,7 @@ fn head(canvas: &mut Canvas, view: View, node: Row) {
     let mut line = Line::of(format!("{} ", words::state_glyph(state)), role)
         .with(facts.name(), Role::Strong)
         .with(format!("  {}", words::state(facts, view.now)), role)
+        .with(words::real(facts), Role::Strong)
         .with(
             format!(
                 "   cpu {} cores   mem {}   pods {}/{}",

@@ -157,6 +157,7 @@ fn tile(
         view.survey.pods_on(row).len(),
         facts.allocatable.pods
     );
+    let pods = format!("{}  {pods}", words::real(facts));
     let room = columns.saturating_sub(u16::try_from(width(&pods)).unwrap_or(0) + 4);
     canvas.text(
         x,
