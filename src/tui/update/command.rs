@@ -3,8 +3,9 @@
 use jiff::Timestamp;
 
 use crate::k8s::resources;
+use crate::tui::actions::offer::offer;
 use crate::tui::command::table::{self, Section};
-use crate::tui::command::{Command, Make};
+use crate::tui::command::{ChangeKind, Command, Make};
 use crate::tui::effect::Effect;
 use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
@@ -95,7 +96,7 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         Command::Undo => propose::undo(model, now),
         Command::Changes => changes(model),
         Command::Moves(question) => moves::open(model, question.clone()),
-        Command::Act => act(model),
+        Command::Act => act(model, now),
         Command::CopyMenu => copy_menu(model, now),
         Command::Rehearse => rehearse::begin(model, now, effects),
         Command::Rehearsal(command) => rehearse::run(model, command, now, effects),
@@ -314,19 +315,32 @@ pub fn menu(model: &mut Model, title: String, choices: Vec<(String, Command)>) {
 }
 
 /// The menu of changing actions; in read-only mode the command does not exist.
-fn act(model: &mut Model) {
+fn act(model: &mut Model, now: Timestamp) {
     let view = model.view();
+    let context = model.context(now);
+    let targets = model
+        .page()
+        .map(|page| page.selection(&context))
+        .unwrap_or_default();
+    // What cannot be meant of the selection is left out; what a page does in its own way stays.
+    let is_meant = |command: &Command| match command {
+        Command::Change(ChangeKind::StopMachine | ChangeKind::StartMachine) => view == View::Bays,
+        Command::Change(kind) => offer(*kind, &targets, context.cluster, "").is_ok(),
+        _ => true,
+    };
     let choices: Vec<MenuChoice> = table::entries(view, model.read_only())
         .filter(|entry| entry.section == Section::Change)
         .filter(|entry| !matches!(entry.word, "act" | "changes"))
         .filter_map(|entry| match entry.make {
-            Make::Plain(make) | Make::Both(make, _, _) => Some(MenuChoice {
-                name: entry.word.to_owned(),
-                about: entry.help.to_owned(),
-                keys: model.keymap.keys_of(entry).join(" "),
-                then: Then::Command(make()),
-            }),
+            Make::Plain(make) | Make::Both(make, _, _) => Some((entry, make())),
             Make::Argument(_, _) => None,
+        })
+        .filter(|(_, command)| is_meant(command))
+        .map(|(entry, command)| MenuChoice {
+            name: entry.word.to_owned(),
+            about: entry.help.to_owned(),
+            keys: model.keymap.keys_of(entry).join(" "),
+            then: Then::Command(command),
         })
         .collect();
     model.open = Some(Open::Menu {
