@@ -77,6 +77,9 @@ struct Console {
     view: Option<String>,
     #[command(flatten)]
     target: TargetArguments,
+    /// Work in a rehearsal that was saved, without any cluster
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "context", "kubeconfig"])]
+    rehearsal: Option<PathBuf>,
     #[command(flatten)]
     scope: Scope,
     /// Take away every way to change something, in the console and in the client under it
@@ -228,6 +231,9 @@ struct Plan {
     /// Take a saved rehearsal again; steps that are given follow its own
     #[arg(long, value_name = "FILE", conflicts_with_all = ["cluster", "context", "kubeconfig", "from_dump"])]
     open: Option<PathBuf>,
+    /// Two saved rehearsals taken again, side by side; what the second does decides the exit code
+    #[arg(long, num_args = 2, value_names = ["FILE", "FILE"], conflicts_with_all = ["cluster", "context", "kubeconfig", "from_dump", "open"])]
+    compare: Vec<PathBuf>,
     /// Where workloads, pods and manifests are that name no namespace
     #[arg(short, long, value_name = "NS")]
     namespace: Option<String>,

@@ -27,8 +27,9 @@ mod picture;
 mod pseudonym;
 pub mod report;
 mod step;
+pub mod walk;
 
-pub use fork::{Fork, Options, StepRefused};
+pub use fork::{Fork, Options, StepRefused, Taken, short_kind};
 pub use kinds::{KINDS, Kind};
 pub use outcome::Outcome;
 pub use step::{

@@ -81,7 +81,10 @@ async fn open(
         note: None,
         shown,
     };
-    let session = Session::open(target, rule, command.scope.namespace.clone()).await?;
+    let session = match &command.rehearsal {
+        Some(file) => saved(file).await?,
+        None => Session::open(target, rule, command.scope.namespace.clone()).await?,
+    };
     let options = Options {
         note: note(&session, wish),
         ..options
@@ -98,6 +101,14 @@ fn note(session: &Session, wish: Wish) -> Option<String> {
     }
     let missing = able::at_a_glance().err()?;
     Some(format!("all machines are simulated: {missing}"))
+}
+
+/// Somebody's rehearsal, its steps taken again.
+async fn saved(file: &Path) -> Result<Session> {
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).with_context(|| format!("`{name}` cannot be read"))?;
+    let session = Session::of_saved(&name, bytes).await;
+    session.map_err(|why| anyhow::anyhow!("`{name}` cannot be opened: {why}"))
 }
 
 pub(super) fn view_named(name: &str) -> Result<View> {

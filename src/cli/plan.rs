@@ -52,6 +52,9 @@ pub fn run(command: &Plan, matches: &ArgMatches) -> Result<ExitCode> {
         },
         None => 0,
     };
+    if let [first, second] = command.compare.as_slice() {
+        return compare(command, [first, second], grace_s);
+    }
     let mut start = start(command)?;
     let namespace = command.namespace.as_deref().unwrap_or(&start.namespace);
     let given = steps(matches, namespace)?;
@@ -97,6 +100,40 @@ pub fn run(command: &Plan, matches: &ArgMatches) -> Result<ExitCode> {
     })
 }
 
+/// Two saved rehearsals, each taken again.
+fn compare(command: &Plan, files: [&PathBuf; 2], grace_s: u64) -> Result<ExitCode> {
+    let outcome = |file: &PathBuf| {
+        let fork = opened(file)?.fork();
+        let fork = fork.map_err(|why| anyhow::anyhow!("`{}`: {why}", file.display()))?;
+        Ok::<_, anyhow::Error>(fork.outcome(grace_s))
+    };
+    let [first, second] = files;
+    let (left, right) = (outcome(first)?, outcome(second)?);
+    let names = files.map(|file| file.display().to_string());
+    let [first, second] = &names;
+    let pair = [(first.as_str(), &left), (second.as_str(), &right)];
+    let text = match command.output {
+        PlanFormat::Table => report::compare::write(pair, Form::Text),
+        PlanFormat::Markdown => report::compare::write(pair, Form::Markdown),
+        PlanFormat::Json => {
+            let both = serde_json::json!({"first": left, "second": right});
+            serde_json::to_string_pretty(&both)? + "\n"
+        }
+    };
+    super::print(text.as_bytes())?;
+    Ok(if right.falls_below_target {
+        ExitCode::from(FALLS)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+pub(super) fn opened(file: &Path) -> Result<Archive> {
+    let bytes =
+        std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+    Archive::decode(&bytes).with_context(|| format!("`{}` cannot be opened", file.display()))
+}
+
 /// What is forked, and what was done to it before.
 struct Start {
     source: String,
@@ -110,10 +147,7 @@ struct Start {
 
 fn start(command: &Plan) -> Result<Start> {
     if let Some(file) = &command.open {
-        let bytes =
-            std::fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
-        let saved = Archive::decode(&bytes)
-            .with_context(|| format!("`{}` cannot be opened", file.display()))?;
+        let saved = opened(file)?;
         return Ok(Start {
             source: saved.source,
             cluster: saved.cluster,

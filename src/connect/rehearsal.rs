@@ -17,13 +17,15 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::census::{self, Asked};
+use super::guard::Access;
 use super::notice::Notice;
-use super::session::Session;
+use super::session::{Identity, Kind, Session};
 use crate::apiserver::Request;
 use crate::k8s::{Cluster, Resource};
 use crate::plane::Published;
 use crate::rehearse::archive::Archive;
 use crate::rehearse::clock::Clock;
+use crate::rehearse::walk::{self, Stride};
 use crate::rehearse::{Fork, KINDS, Options, Outcome, Step};
 use crate::serve::{Connector, Driver, Engine, JournalError, Round};
 use crate::stdx::clock;
@@ -73,6 +75,14 @@ struct Shared {
     progress: watch::Sender<Progress>,
     /// What was forked, for the file.
     source: Cluster,
+    origin: Origin,
+}
+
+/// Where the objects of a rehearsal came from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Origin {
+    Cluster,
+    File,
 }
 
 struct Running {
@@ -124,12 +134,34 @@ impl Session {
             .await
             .map_err(|error| Notice::settings(&format!("the fork broke off: {error}")))?;
         tracing::info!(took = ?began.elapsed(), "forked");
-        Ok(self.of_rehearsal(Rehearsal::run(fork, source)))
+        let rehearsal = Rehearsal::run(fork, source, Origin::Cluster);
+        Ok(Self::of_rehearsal(self.identity().clone(), rehearsal))
+    }
+
+    /// A rehearsal that somebody has saved, its steps taken again; no cluster is asked. `name` is
+    /// what the file is called.
+    pub async fn of_saved(name: &str, bytes: Vec<u8>) -> Result<Self, String> {
+        let taken = tokio::task::spawn_blocking(move || {
+            let archive = Archive::decode(&bytes).map_err(|error| error.to_string())?;
+            let fork = archive.fork()?;
+            Ok::<_, String>((archive, fork))
+        });
+        let (archive, fork) = taken.await.map_err(|error| error.to_string())??;
+        let identity = Identity {
+            kind: Kind::Rehearsal,
+            cluster: archive.source.clone(),
+            user: "nobody".to_owned(),
+            server: name.to_owned(),
+            namespace: "default".to_owned(),
+            access: Access::ReadWrite,
+        };
+        let rehearsal = Rehearsal::run(fork, archive.cluster, Origin::File);
+        Ok(Self::of_rehearsal(identity, rehearsal))
     }
 }
 
 impl Rehearsal {
-    fn run(fork: Fork, source: Cluster) -> Self {
+    fn run(fork: Fork, source: Cluster, origin: Origin) -> Self {
         let clock = Clock::new(clock::now());
         let mut running = Running { fork, clock };
         running.clock.set(running.fork.now(), clock::now());
@@ -138,6 +170,7 @@ impl Rehearsal {
             running: Mutex::new(running),
             progress,
             source,
+            origin,
         });
         let stop = CancellationToken::new();
         let timed = Arc::clone(&shared);
@@ -251,6 +284,22 @@ impl Rehearsal {
         self.apart(|shared| {
             let copy = shared.lock().fork.clone();
             copy.so_far(0)
+        })
+        .await
+    }
+
+    /// Its steps as they can be taken in reality: taken once more from what was forked.
+    pub async fn strides(&self) -> Result<Vec<Stride>, String> {
+        if self.shared.origin == Origin::File {
+            let why = "this rehearsal was opened from a file: it is no fork of what is there now";
+            return Err(why.to_owned());
+        }
+        self.apart(|shared| {
+            let (taken, options) = {
+                let running = shared.lock();
+                (running.fork.taken(), running.fork.options().clone())
+            };
+            walk::of(&shared.source, options, &taken)
         })
         .await
     }

@@ -223,7 +223,7 @@ impl Session {
 
     /// A session with a fork of this one's cluster. Nothing that is sent through it leaves this
     /// process.
-    pub(super) fn of_rehearsal(&self, rehearsal: Rehearsal) -> Self {
+    pub(super) fn of_rehearsal(forked: Identity, rehearsal: Rehearsal) -> Self {
         let hold = Hold::default();
         // Whoever may not write there may try here.
         let guard = GuardLayer::new(Access::ReadWrite, hold.clone());
@@ -231,7 +231,7 @@ impl Session {
             kind: Kind::Rehearsal,
             server: "a rehearsal in this process".to_owned(),
             access: Access::ReadWrite,
-            ..self.identity.clone()
+            ..forked
         };
         Self {
             client: link::client(rehearsal.connector(), &guard, &identity.namespace),

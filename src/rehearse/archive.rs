@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::dump::Dump;
+use super::fork::{Fork, Options};
 use super::kinds;
 use super::pseudonym::Pseudonyms;
 use super::step::Step;
@@ -108,6 +109,21 @@ impl Archive {
         serde_json::to_writer(&mut out, &wire)?;
         out.flush()?;
         out.finish()
+    }
+
+    /// Takes the steps once more; the first that cannot be taken ends it.
+    pub fn fork(&self) -> Result<Fork, String> {
+        let options = Options {
+            source: self.source.clone(),
+            seed: self.seed,
+            now: self.forked_at,
+        };
+        let mut fork = Fork::of(&self.cluster, options, Vec::new());
+        for (place, step) in self.steps.iter().enumerate() {
+            fork.take(step)
+                .map_err(|why| format!("step {}, `{step}`, cannot be taken: {why}", place + 1))?;
+        }
+        Ok(fork)
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, ArchiveError> {

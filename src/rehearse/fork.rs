@@ -5,6 +5,7 @@ mod drain;
 mod find;
 mod live;
 mod rebalance;
+mod stride;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,6 +19,7 @@ use crate::k8s::{Change, Cluster, Name};
 use crate::plane::{Published, World};
 
 pub use find::StepRefused;
+pub use live::{Taken, short_kind};
 
 /// Nothing due within this long: settled. It covers the forty seconds after which a machine counts
 /// as lost and the five minutes for which pods tolerate that.
@@ -54,7 +56,7 @@ pub struct Fork {
     due: Option<Timestamp>,
     /// What somebody who works in the fork has begun, and what they did before: see [`live`].
     under: Option<live::Under>,
-    taken: Vec<(String, Option<Step>)>,
+    taken: Vec<Taken>,
 }
 
 impl Fork {
@@ -135,6 +137,7 @@ impl Fork {
             }
             _ => self.settle(began + BOUND),
         };
+        self.taken.push(Taken::of(step));
         Ok(self.record(step.to_string(), began, notes, settled))
     }
 

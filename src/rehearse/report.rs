@@ -1,6 +1,7 @@
 //! An outcome for people: as text for a terminal, as Markdown for a change request. Both are made
 //! from the same sections; JSON is the outcome itself.
 
+pub mod compare;
 mod need;
 
 use std::collections::BTreeMap;
@@ -46,7 +47,11 @@ pub struct Table {
 
 /// The tables that have anything in them.
 pub fn tables(outcome: &Outcome) -> Vec<Table> {
-    sections(outcome)
+    filled(sections(outcome))
+}
+
+fn filled(sections: Vec<Section>) -> Vec<Table> {
+    sections
         .into_iter()
         .filter(|section| !section.rows.is_empty())
         .map(|section| Table {

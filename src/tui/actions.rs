@@ -14,6 +14,7 @@ pub mod journal;
 pub mod machines;
 pub mod offer;
 pub mod proposal;
+pub mod walked;
 
 pub use action::Action;
 pub use journal::{Journal, Outcome};

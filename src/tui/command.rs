@@ -109,6 +109,15 @@ pub enum RehearsalCommand {
         name: String,
         pseudonymise: bool,
     },
+    /// What came of it beside a saved one, or the one before.
+    Compare(Option<String>),
+    /// Opens what somebody has saved, in the place of a fork.
+    Open(String),
+    /// What was done, in order.
+    Steps,
+    /// Its steps as they can be taken in reality; there, the next of them.
+    Apply,
+    StopApplying,
     Discard,
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use crate::k8s::{ObjectKey, Op, Resource};
 
 use super::answer::Answer;
@@ -26,6 +28,12 @@ pub enum Effect {
     Send {
         number: u64,
         ops: Vec<Op>,
+    },
+    /// Server-side apply of one object, for the journal entry `number`.
+    Apply {
+        number: u64,
+        key: ObjectKey,
+        object: Value,
     },
     /// One eviction of the drain that the journal entry `number` began.
     Evict {

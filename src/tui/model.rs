@@ -21,6 +21,7 @@ use super::notice::Notice;
 use super::page::{Area, Context, Page};
 use super::pages;
 use super::rehearsal::Rehearsing;
+use super::rehearsal::walk::Walk;
 use super::render::Rows;
 use super::summary::Summaries;
 use super::update::drains::Running;
@@ -71,6 +72,10 @@ pub struct Model {
     pub catch_up: Option<Timestamp>,
     /// The fork that is shown, if it is one.
     pub rehearsal: Option<Rehearsing>,
+    /// What came of the rehearsal before.
+    pub last_outcome: Option<Box<crate::rehearse::Outcome>>,
+    /// A rehearsal's steps that are taken here, in reality.
+    pub walk: Option<Walk>,
     /// Another cluster took this one's place: the page is to be opened once more when all is here.
     pub arriving: bool,
     /// The page must be told about data, size or scope before the next frame.
@@ -93,8 +98,16 @@ pub enum Open {
     Line(LineState),
     Moves(Box<MovesState>),
     Confirm(Box<ConfirmState>),
+    /// The rehearsal's steps on their way into reality.
+    Walk {
+        scroll: usize,
+    },
     /// What came of the rehearsal.
     Outcome {
+        scroll: usize,
+    },
+    /// The same beside another's.
+    Compare {
         scroll: usize,
     },
     Menu {
@@ -149,6 +162,8 @@ pub struct ConfirmState {
     pub forecast: Forecast,
     /// The journal entry that this takes back.
     pub undoes: Option<u64>,
+    /// A step of the walk.
+    pub walks: bool,
 }
 
 /// The rebalancer's proposal.
@@ -211,6 +226,8 @@ impl Model {
             printing: None,
             catch_up: None,
             rehearsal: None,
+            last_outcome: None,
+            walk: None,
             arriving: false,
             unsettled: true,
             ended: false,
@@ -228,6 +245,7 @@ impl Model {
         self.zoomed = old.zoomed;
         self.history = old.history;
         self.contexts = old.contexts;
+        self.last_outcome = old.last_outcome;
         self.colour = colour;
         self.bound_logs(logs);
     }
@@ -310,7 +328,10 @@ impl Model {
     }
 
     pub fn rows(&self) -> Rows {
-        let band = self.lost().is_some() || !self.drains.is_empty() || self.rehearsal.is_some();
+        let band = self.lost().is_some()
+            || !self.drains.is_empty()
+            || self.rehearsal.is_some()
+            || self.walk.is_some();
         Rows::of(self.size.1, band, self.zoomed)
     }
 
@@ -350,6 +371,9 @@ impl Model {
         }
         if self.shows_forecast() {
             needed.extend(crate::sched::surroundings::WATCHED);
+        }
+        if let Some(walk) = &self.walk {
+            needed.extend(walk.reads());
         }
         needed.sort();
         needed.dedup();

@@ -3,6 +3,7 @@
 use crate::connect::rehearsal::Progress;
 use crate::k8s::Resource;
 use crate::rehearse::Outcome;
+use crate::rehearse::walk::Stride;
 
 use super::actions::drain::EvictionAnswer;
 use super::actions::proposal::Consequence;
@@ -12,6 +13,7 @@ use super::forecast::moves::{Moves, MovesQuestion};
 use super::key::Chord;
 use super::notice::Notice;
 use super::printed::PrintedEvent;
+use super::rehearsal::Compared;
 use super::view::{Target, View};
 
 #[derive(Debug)]
@@ -50,6 +52,12 @@ pub enum Msg {
     Rehearsed(Progress),
     /// What came of it.
     Outcome(Box<Outcome>),
+    /// The same of two.
+    Compared(Box<Compared>),
+    /// What came of the rehearsal that was ended.
+    LastOutcome(Box<Outcome>),
+    /// Its steps as they can be taken in reality.
+    Strides(Vec<Stride>),
     Contexts(Vec<String>),
     Notice(Notice),
     /// Time passed: something that was shown may be over.

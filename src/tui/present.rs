@@ -1,6 +1,7 @@
 //! The model as a screen: `present(model, now) -> Screen`.
 
 mod moves;
+mod walk;
 
 use jiff::Timestamp;
 
@@ -185,7 +186,7 @@ fn band(model: &Model, now: Timestamp) -> Option<Band> {
         });
     }
     let Some((since, why)) = model.lost() else {
-        return drain_band(model, now);
+        return drain_band(model, now).or_else(|| walk_band(model));
     };
     Some(Band {
         text: Line::of(
@@ -212,6 +213,16 @@ fn drain_band(model: &Model, now: Timestamp) -> Option<Band> {
         .with(format!("   {stop} stops it"), Role::Rehearsal);
     Some(Band {
         text: line,
+        role: Role::Rehearsal,
+    })
+}
+
+/// A walk goes on in every view.
+fn walk_band(model: &Model) -> Option<Band> {
+    let words = model.walk.as_ref()?.words();
+    let room = usize::from(model.size.0).saturating_sub(2);
+    Some(Band {
+        text: Line::of(cut_end(&words, room), Role::Rehearsal),
         role: Role::Rehearsal,
     })
 }
@@ -388,6 +399,13 @@ fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
             lines: outcome_lines(model),
             scroll: *scroll,
         })),
+        Open::Compare { scroll } => Some(Overlay::Text(TextPanel {
+            title: Line::of("two outcomes side by side", Role::Title)
+                .with("   j k scroll, esc closes", Role::Dim),
+            lines: compare_lines(model),
+            scroll: *scroll,
+        })),
+        Open::Walk { scroll } => Some(Overlay::Text(walk::panel(model, *scroll))),
         Open::Line(state) => line_overlay(state),
         Open::Moves(state) => Some(Overlay::Text(moves::panel(state, model))),
         Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
@@ -579,6 +597,21 @@ pub fn outcome_lines(model: &Model) -> Vec<Line> {
     }
 }
 
+/// What came of two rehearsals, or that it is being worked out.
+pub fn compare_lines(model: &Model) -> Vec<Line> {
+    let known = model
+        .rehearsal
+        .as_ref()
+        .and_then(|rehearsal| rehearsal.compared.as_ref());
+    match known {
+        Some(compared) => {
+            let columns = usize::from(model.size.0.saturating_sub(8)).max(20);
+            super::rehearsal::outcome::side_by_side(compared, columns)
+        }
+        None => vec![Line::of("◐ working out what came of both…", Role::Dim)],
+    }
+}
+
 /// Sentences, wrapped, with an empty line between them.
 fn report_lines(texts: &[String], columns: u16) -> Vec<Line> {
     let room = usize::from(columns.saturating_sub(8)).max(20);
@@ -589,6 +622,11 @@ fn report_lines(texts: &[String], columns: u16) -> Vec<Line> {
         lines.push(Line::default());
     }
     lines
+}
+
+/// The rehearsal's steps on their way into reality.
+pub fn walk_lines(model: &Model) -> Vec<Line> {
+    walk::lines(model)
 }
 
 /// Lines of the panel of moves, for scrolling.

@@ -4,13 +4,16 @@
 //! how the fork runs.
 
 pub mod outcome;
+pub mod walk;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::connect::rehearsal::{AtHand, Order, Progress};
 use crate::rehearse::Outcome;
 use crate::rehearse::clock::Clock;
+use crate::rehearse::walk::Stride;
 
+use self::walk::Walk;
 use super::cache::{Cache, FeedState};
 use super::text::{cut_end, width};
 
@@ -20,6 +23,10 @@ pub struct Rehearsing {
     pub progress: Progress,
     /// What came of it, as of the last time that somebody asked.
     pub outcome: Option<Box<Outcome>>,
+    /// Another outcome beside this one's.
+    pub compared: Option<Box<Compared>>,
+    /// Its steps as they can be taken in reality.
+    pub strides: Option<Vec<Stride>>,
 }
 
 /// What the loop is asked to do about rehearsals.
@@ -34,10 +41,33 @@ pub enum Wish {
     Apply(String),
     /// Compute what came of it.
     Outcome,
+    /// Compute another outcome, and what came of this one.
+    Compare(Box<Other>),
+    /// Open what somebody has saved.
+    Open(String),
+    /// Its steps as they can be taken in reality, each with what it foretells.
+    Strides,
+    /// End the rehearsal and take its steps in reality.
+    Walk(Box<Walk>),
     Save {
         name: String,
         pseudonymise: bool,
     },
+}
+
+/// What a rehearsal is compared with.
+#[derive(Debug)]
+pub enum Other {
+    File(String),
+    /// What came of the one before.
+    Last(Box<Outcome>),
+}
+
+/// Two outcomes; the second is of the rehearsal that is shown.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    pub name: String,
+    pub outcomes: [Outcome; 2],
 }
 
 /// Columns of the last step below which it is left out.
@@ -48,6 +78,8 @@ impl Rehearsing {
         Self {
             progress,
             outcome: None,
+            compared: None,
+            strides: None,
         }
     }
 

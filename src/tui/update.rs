@@ -9,6 +9,7 @@ mod input;
 mod moves;
 mod propose;
 pub mod rehearse;
+pub mod walk;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -76,6 +77,9 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Moves { question, result } => moves::known(model, &question, result),
         Msg::Rehearsed(progress) => rehearse::went_on(model, progress, &mut effects),
         Msg::Outcome(outcome) => rehearse::came_of_it(model, outcome),
+        Msg::Compared(compared) => rehearse::compared(model, compared),
+        Msg::LastOutcome(outcome) => model.last_outcome = Some(outcome),
+        Msg::Strides(strides) => walk::known(model, strides),
         Msg::Contexts(contexts) => model.contexts = contexts,
         Msg::Notice(notice) => tell(model, notice, now),
         Msg::Tick => model.unsettled = true,
@@ -125,6 +129,7 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     }
     model.unsettled = false;
     rehearse::arrive(model, now, &mut effects);
+    walk::advance(model, now, &mut effects);
     summarize(model, now, &mut effects);
     propose::watch_forecast(model, &mut effects);
     propose::ask_forecast(model, &mut effects);
@@ -170,9 +175,10 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
         .and_then(|at| model.outside(at));
     let rehearsal = rehearse::next_wake(model, now);
     let drain = drains::next_wake(model, now);
+    let walk = walk::next_wake(model, now);
     let catch_up = model.catch_up;
     [
-        notice, summary, lost, page, fresh, drain, rehearsal, catch_up,
+        notice, summary, lost, page, fresh, drain, walk, rehearsal, catch_up,
     ]
     .into_iter()
     .flatten()

@@ -211,6 +211,27 @@ fn it_starts_follows_the_size_and_quits() {
 }
 
 #[test]
+fn an_escape_and_a_key_at_once_are_both_keys() {
+    let mut console = Console::start(&["pods"], &[]);
+    console.wait_for_data();
+    console.keys("?");
+    console.wait_until("help is open", |console| {
+        console.text().contains("keys and words")
+    });
+    console.keys("\u{1b}:bays\r");
+    console.wait_until("help is closed and the line was typed", |console| {
+        let text = console.text();
+        !text.contains("keys and words") && text.contains("2 BAYS")
+    });
+    console.keys("\u{1b}?");
+    console.wait_until("help is open again", |console| {
+        console.text().contains("keys and words")
+    });
+    console.keys("\u{3}");
+    console.wait_for_end();
+}
+
+#[test]
 fn nothing_is_written_while_nothing_changes() {
     let mut console = Console::start(&["objects"], &[]);
     console.wait_for_data();
@@ -368,4 +389,185 @@ fn a_rehearsal_is_walked_through_and_leaves_the_cluster_as_it_was() {
     console.signal(rustix::process::Signal::TERM);
     console.wait_for_end();
     console.is_restored();
+}
+
+/// A cluster that another process serves, as a real one is attached to.
+struct Served {
+    process: std::process::Child,
+    kubeconfig: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Served {
+    fn start(fleet: &str, manifests: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        std::fs::write(path("fleet.yaml"), fleet).unwrap();
+        std::fs::write(path("app.yaml"), manifests).unwrap();
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_bayplan"))
+            .args(["serve", "--no-local-node", "--data", ":memory:"])
+            .args(["--listen", "127.0.0.1:0"])
+            .args(["--fleet", &path("fleet.yaml"), "--apply", &path("app.yaml")])
+            .args(["--write-kubeconfig", &path("kubeconfig")])
+            .env("HOME", folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut told = String::new();
+        let mut out = std::io::BufReader::new(process.stdout.take().unwrap());
+        std::io::BufRead::read_line(&mut out, &mut told).unwrap();
+        assert!(told.starts_with("ready "), "{told}");
+        Self {
+            process,
+            kubeconfig: path("kubeconfig"),
+            _folder: folder,
+        }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _already_ended = self.process.kill();
+        let _status = self.process.wait();
+    }
+}
+
+const FLEET: &str = "machineTypes:
+  std: {cpu: 8, memory: 32Gi}
+regions:
+- name: here
+  zones:
+  - name: za
+    racks:
+    - {name: a01, machines: {std: 2}}
+    - {name: a02, machines: {std: 2}}
+  - name: zb
+    racks:
+    - {name: b01, machines: {std: 2}}
+";
+
+const SHOP: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart}
+spec:
+  replicas: 6
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: app, image: 'cart:1', resources: {requests: {cpu: 500m, memory: 256Mi}}}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: cart}
+spec: {minAvailable: 5, selector: {matchLabels: {app: cart}}}
+";
+
+#[test]
+fn a_rehearsal_is_applied_and_reality_goes_as_foretold() {
+    let served = Served::start(FLEET, SHOP);
+    let mut console = Console::start(&["workloads", "--kubeconfig", &served.kubeconfig], &[]);
+    let shows = |console: &Console, text: &str| console.text().contains(text);
+    console.wait_until("cart runs", |console| {
+        shows(console, "live") && shows(console, "6/6")
+    });
+    console.keys("w");
+    console.wait_until("the fork is there", |console| {
+        shows(console, "REHEARSAL ● live") && shows(console, "6/6")
+    });
+    for (place, step) in ["lose rack=a02", "scale deploy/cart=8", "drain a01-h01"]
+        .into_iter()
+        .enumerate()
+    {
+        console.keys(&format!(":step {step}\r"));
+        // The band has no room for all of it.
+        let verb = step.split(' ').next().unwrap_or_default();
+        let told = format!("{}: {verb}", place + 1);
+        console.wait_until("the step is taken", |console| shows(console, &told));
+    }
+    console.keys(":apply\r");
+    console.wait_until("what would be done is told", |console| {
+        shows(console, "1  lose rack=a02") && shows(console, "only rehearsed")
+    });
+    console.keys("\r");
+    console.wait_until("the first real step is asked about", |console| {
+        !shows(console, "REHEARSAL") && shows(console, "apply: scale deploy/cart=8")
+    });
+    assert!(
+        shows(&console, "foretold: 2 pods created"),
+        "{}",
+        console.text()
+    );
+    console.keys("\r");
+    console.wait_until("the drain is asked about", |console| {
+        shows(console, "apply: drain a01-h01")
+    });
+    console.keys("\r");
+    console.wait_until("all is as foretold", |console| {
+        shows(console, "applied: 2 as foretold, 1 only rehearsed")
+    });
+    console.wait_until("reality has what was rehearsed", |console| {
+        shows(console, "8/8")
+    });
+    console.keys(":nodes\r");
+    console.wait_until("the node is cordoned", |console| {
+        console
+            .text()
+            .lines()
+            .any(|line| line.contains("a01-h01") && line.contains("⊘"))
+    });
+    console.signal(rustix::process::Signal::TERM);
+    console.wait_for_end();
+    console.is_restored();
+}
+
+#[test]
+fn what_was_changed_since_the_fork_stops_the_walk() {
+    let served = Served::start(FLEET, SHOP);
+    let mut console = Console::start(&["workloads", "--kubeconfig", &served.kubeconfig], &[]);
+    let shows = |console: &Console, text: &str| console.text().contains(text);
+    console.wait_until("cart runs", |console| {
+        shows(console, "live") && shows(console, "6/6")
+    });
+    console.keys("w");
+    console.wait_until("the fork is there", |console| {
+        shows(console, "REHEARSAL ● live") && shows(console, "6/6")
+    });
+    console.keys(":step scale deploy/cart=8\r");
+    console.wait_until("the step is taken", |console| shows(console, "1: scale"));
+    // Somebody else scales it in reality.
+    let mut other = Console::start(&["workloads", "--kubeconfig", &served.kubeconfig], &[]);
+    other.wait_until("cart is there", |console| shows(console, "6/6"));
+    other.keys("s");
+    other.wait_until("the editor is open", |console| shows(console, "replicas 6"));
+    other.keys("\u{8}7\r");
+    other.wait_until("it is scaled or asks", |console| {
+        shows(console, "7/7") || shows(console, "enter send")
+    });
+    if !shows(&other, "7/7") {
+        other.keys("\r");
+    }
+    other.wait_until("it is scaled", |console| shows(console, "7/7"));
+
+    console.keys(":apply\r");
+    console.wait_until("what would be done is told", |console| {
+        shows(console, "foretold: 2 pods created")
+    });
+    console.keys("\r");
+    console.wait_until("it stops before anything is sent", |console| {
+        shows(console, "stopped before scale deploy/cart=8")
+    });
+    assert!(shows(&console, "7/7"), "{}", console.text());
+    console.keys(":apply\r");
+    console.wait_until("whoever goes on types the name", |console| {
+        shows(console, "apply: scale deploy/cart=8") && shows(console, "spec.replicas 6 → 7")
+    });
+    console.keys("\r");
+    console.wait_until("enter alone sends nothing", |console| {
+        shows(console, "nothing was sent")
+    });
+    console.keys("cart\r");
+    console.wait_until("it is sent", |console| shows(console, "8/8"));
 }

@@ -196,7 +196,7 @@ fn the_band_and_the_outcome_look_as_reviewed() {
         console.tell(Msg::Rehearsed(told));
         console.press("w");
         check(&format!("rehearsal-{}x{}", size.0, size.1), &console.text());
-        console.press("enter");
+        console.press("j j enter");
         assert!(matches!(&wishes(&mut console)[..], [Wish::Outcome]));
         console.shows("working out");
         console.tell(Msg::Outcome(Box::new(outcome())));

@@ -192,6 +192,18 @@ impl Fork {
     }
 
     fn apply(&mut self, object: &Value, namespace: &str) -> Result<(), StepRefused> {
+        let (kind, target) = self.applied(object, namespace)?;
+        let what = format!("{kind} `{}`", target.name);
+        let response = self.send(Verb::Patch, target, APPLY, object.to_string());
+        accepted(&what, &response)
+    }
+
+    /// The kind of an object that is applied, and where it goes.
+    pub(super) fn applied(
+        &self,
+        object: &Value,
+        namespace: &str,
+    ) -> Result<(String, ResourceTarget), StepRefused> {
         let text = |pointer: &str| {
             object
                 .pointer(pointer)
@@ -202,7 +214,6 @@ impl Fork {
             .split_once('/')
             .unwrap_or(("", text("/apiVersion")));
         let kind = text("/kind");
-        let name = text("/metadata/name");
         let published = self.world.published();
         let Some(found) = published.registry.by_kind(group, version, kind).cloned() else {
             return Err(StepRefused::Unknown {
@@ -218,11 +229,10 @@ impl Fork {
         };
         let target = ResourceTarget {
             namespace: namespace.into(),
-            name: name.into(),
+            name: text("/metadata/name").into(),
             ..Target::resource(&found.group, &found.version, &found.plural)
         };
-        let response = self.send(Verb::Patch, target, APPLY, object.to_string());
-        accepted(&format!("{kind} `{name}`"), &response)
+        Ok((kind.to_owned(), target))
     }
 
     /// Copies of a node, each with a name, a hostname and pod addresses of its own.
@@ -240,7 +250,11 @@ impl Fork {
     }
 
     /// A setting as a strategic merge patch of the workload.
-    fn patch_of(&self, object: &Object, setting: &Setting) -> Result<Value, StepRefused> {
+    pub(super) fn patch_of(
+        &self,
+        object: &Object,
+        setting: &Setting,
+    ) -> Result<Value, StepRefused> {
         let json = object.json();
         let resources = |container: &Option<Name>, field: &str, amounts: &[(Name, Name)]| {
             let amounts: BTreeMap<&str, &str> = amounts

@@ -21,17 +21,35 @@ use crate::stdx::humanize::counted;
 /// The step that is under way.
 #[derive(Clone, Debug)]
 pub(super) struct Under {
-    text: String,
-    /// Absent: it was done, and has no name in the grammar.
-    step: Option<Step>,
+    taken: Taken,
     began: Timestamp,
     notes: Vec<String>,
+}
+
+/// Something that was done in a fork.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    pub text: String,
+    /// Absent: it was done, and has no name in the grammar.
+    pub step: Option<Step>,
+    /// What was sent, where there is no name for it.
+    pub request: Option<Arc<Request>>,
 }
 
 /// What a write was, in words and in the grammar of steps.
 struct Named {
     text: String,
     step: Option<Step>,
+}
+
+impl Taken {
+    pub fn of(step: &Step) -> Self {
+        Self {
+            text: step.to_string(),
+            step: Some(step.clone()),
+            request: None,
+        }
+    }
 }
 
 impl Named {
@@ -52,7 +70,12 @@ impl Fork {
             return response;
         }
         if let Some(named) = self.name(request, before.as_deref(), &response) {
-            self.begin(named, Vec::new());
+            let unnamed = named.step.is_none();
+            self.begin(Taken {
+                text: named.text,
+                step: named.step,
+                request: unnamed.then(|| Arc::new(request.clone())),
+            });
         }
         if is_outage(request) {
             self.follow_outages();
@@ -68,8 +91,7 @@ impl Fork {
         let began = self.now;
         let notes = self.act(step)?;
         self.under = Some(Under {
-            text: step.to_string(),
-            step: Some(step.clone()),
+            taken: Taken::of(step),
             began,
             notes,
         });
@@ -110,36 +132,35 @@ impl Fork {
     /// What was done, in order.
     pub fn done(&self) -> Vec<String> {
         let closed = self.steps.iter().map(|step| step.step.clone());
-        let under = self.under.iter().map(|under| under.text.clone());
+        let under = self.under.iter().map(|under| under.taken.text.clone());
         closed.chain(under).collect()
     }
 
     /// The same as steps that can be taken again; or the first one that cannot.
     pub fn again(&self) -> Result<Vec<Step>, String> {
-        let under = self.under.iter();
-        let all = self
-            .taken
-            .iter()
-            .cloned()
-            .chain(under.map(|under| (under.text.clone(), under.step.clone())));
-        all.map(|(text, step)| step.ok_or(text)).collect()
+        let all = self.taken().into_iter();
+        all.map(|taken| taken.step.ok_or(taken.text)).collect()
     }
 
-    fn begin(&mut self, named: Named, notes: Vec<String>) {
+    /// Everything that was done, with what it takes to do it once more.
+    pub fn taken(&self) -> Vec<Taken> {
+        let under = self.under.iter().map(|under| under.taken.clone());
+        self.taken.iter().cloned().chain(under).collect()
+    }
+
+    fn begin(&mut self, next: Taken) {
         if let Some(under) = &mut self.under
-            && let Some(joined) = joined(under, &named)
+            && let Some(joined) = joined(under, &next)
         {
-            under.text = joined.to_string();
-            under.step = Some(joined);
+            under.taken = Taken::of(&joined);
             return;
         }
         self.finish();
         self.last = self.now;
         self.under = Some(Under {
-            text: named.text,
-            step: named.step,
+            taken: next,
             began: self.now,
-            notes,
+            notes: Vec::new(),
         });
     }
 
@@ -149,8 +170,9 @@ impl Fork {
             return;
         };
         let settled = self.now.duration_since(self.last) >= HORIZON;
-        self.taken.push((under.text.clone(), under.step));
-        self.record(under.text, under.began, under.notes, settled);
+        let text = under.taken.text.clone();
+        self.taken.push(under.taken);
+        self.record(text, under.began, under.notes, settled);
     }
 
     fn concerned(&self, request: &Request) -> Option<Arc<Object>> {
@@ -262,8 +284,8 @@ fn is_outage(request: &Request) -> bool {
 }
 
 /// A cordon and the evictions after it are one drain, as the console and kubectl do it.
-fn joined(under: &Under, next: &Named) -> Option<Step> {
-    let node = match under.step.as_ref()? {
+fn joined(under: &Under, next: &Taken) -> Option<Step> {
+    let node = match under.taken.step.as_ref()? {
         Step::Cordon { node } | Step::Drain { node } => node.clone(),
         _ => return None,
     };
@@ -300,7 +322,7 @@ fn lost(cluster: &Cluster, spec: &OutageSpec, step: fn(Domain) -> Step, verb: &s
 }
 
 /// Workloads as people write them.
-fn short(plural: &str) -> Option<&'static str> {
+pub fn short_kind(plural: &str) -> Option<&'static str> {
     match plural {
         "deployments" => Some("deploy"),
         "statefulsets" => Some("sts"),
@@ -333,7 +355,7 @@ fn changed(request: &Request, before: &Object, after: &Object) -> Option<Named> 
     };
     let workload = Reference {
         namespace: after.key.namespace.clone(),
-        kind: Name::new_static(short(&after.key.resource.plural)?),
+        kind: Name::new_static(short_kind(&after.key.resource.plural)?),
         name: after.key.name.clone(),
     };
     if replicas(&old) != replicas(&new) && without(&old) == without(&new) {

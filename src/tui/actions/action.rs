@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::drain::Drain;
 use super::machines::Machines;
+use super::walked::Walked;
 use crate::k8s::workload::Workload;
 use crate::k8s::{
     Cluster, Name, Object, ObjectKey, Op, Patch, Preconditions, Propagation, Resource, Revision,
@@ -63,6 +64,8 @@ pub enum Action {
     },
     /// Stops simulated machines, or lets them answer again.
     Machines(Box<Machines>),
+    /// What a rehearsal has tried, in reality.
+    Walked(Box<Walked>),
     /// Creates what was deleted again, without what the server had added.
     Recreate {
         resource: Resource,
@@ -157,6 +160,7 @@ impl Action {
             Self::Replace { .. } => "edit",
             Self::Trigger { .. } => "run",
             Self::Machines(machines) => machines.verb(),
+            Self::Walked(walked) => walked.verb(),
             Self::Recreate { .. } => "create again",
         }
     }
@@ -173,6 +177,7 @@ impl Action {
             Self::Cordon { nodes, .. } => nodes.clone(),
             Self::Drain(plan) => plan.nodes.clone(),
             Self::Evict { pod } => vec![pod.clone()],
+            Self::Walked(walked) => vec![walked.target.clone()],
             Self::Delete { targets } => targets.clone(),
             Self::Machines(machines) => machines
                 .targets()
@@ -281,6 +286,7 @@ impl Action {
             }],
             Self::Trigger { job, .. } => vec![Op::clone(job)],
             Self::Machines(machines) => machines.ops(),
+            Self::Walked(walked) => walked.ops(),
             Self::Recreate { resource, objects } => objects
                 .iter()
                 .map(|object| Op::Create {
@@ -331,6 +337,7 @@ impl Action {
             }),
             Self::Delete { targets } => recreate(targets, before),
             Self::Machines(machines) => Some(Self::Machines(Box::new(machines.undo()))),
+            Self::Walked(walked) => walked.undo(),
             Self::Restart { .. }
             | Self::Evict { .. }
             | Self::Trigger { .. }
@@ -452,7 +459,7 @@ fn clean(object: &Value) -> Value {
     object
 }
 
-fn without_revision(object: &Value) -> Value {
+pub(super) fn without_revision(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");

@@ -56,7 +56,11 @@ impl Action {
         let (from, to) = self.describe(cluster, &mut notes);
         for target in self.targets() {
             match cluster.get(&target.key) {
-                None if !matches!(self, Self::Recreate { .. } | Self::Machines(_)) => {
+                None if !matches!(
+                    self,
+                    Self::Recreate { .. } | Self::Machines(_) | Self::Walked(_)
+                ) =>
+                {
                     notes.add(Weight::Danger, format!("{} is gone", target.path()));
                 }
                 Some(object) if object.uid != target.uid && !target.uid.0.is_empty() => {
@@ -174,6 +178,13 @@ impl Action {
                 notes.machines(cluster, machines);
                 machines.from_to()
             }
+            Self::Walked(walked) => {
+                let now = match &walked.before {
+                    Some(_) => "as it is",
+                    None => "not there, as far as this console sees",
+                };
+                (now.into(), walked.diff().summary())
+            }
             Self::Recreate { .. } => {
                 notes.add(Weight::Note, "it gets a new uid and an empty status".into());
                 ("deleted".into(), "created as it was written".into())
@@ -186,6 +197,7 @@ impl Action {
             Self::Replace { before, after, .. } => {
                 Some(diff::objects(before, after, Noise::Hidden))
             }
+            Self::Walked(walked) => Some(walked.diff()),
             Self::RollBack {
                 before, template, ..
             } => Some(diff::objects(before, template, Noise::Shown)),

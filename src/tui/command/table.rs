@@ -526,6 +526,45 @@ const REHEARSAL: &[Entry] = &[
         |name| Ok(Command::Rehearsal(save(name))),
         "FILE [--pseudonymise]",
     ),
+    rehearsal("steps", &[], "what was done in it, in order", || {
+        Command::Rehearsal(RehearsalCommand::Steps)
+    }),
+    rehearsal(
+        "compare",
+        &[],
+        "its outcome beside that of the rehearsal before, or of a saved one",
+        || Command::Rehearsal(RehearsalCommand::Compare(None)),
+    )
+    .argument(
+        |name| {
+            Ok(Command::Rehearsal(RehearsalCommand::Compare(Some(
+                name.to_owned(),
+            ))))
+        },
+        "FILE",
+    ),
+    rehearsal(
+        "open-rehearsal",
+        &[],
+        "work in a rehearsal that somebody has saved",
+        || Command::Rehearsal(RehearsalCommand::Open("rehearsal.gz".to_owned())),
+    )
+    .argument(
+        |name| Ok(Command::Rehearsal(RehearsalCommand::Open(name.to_owned()))),
+        "FILE",
+    ),
+    rehearsal(
+        "apply",
+        &[],
+        "take its steps in reality, each confirmed; stops where reality departs from it",
+        || Command::Rehearsal(RehearsalCommand::Apply),
+    ),
+    rehearsal(
+        "apply-stop",
+        &[],
+        "take no more of its steps in reality",
+        || Command::Rehearsal(RehearsalCommand::StopApplying),
+    ),
     rehearsal(
         "discard",
         &[],

@@ -2,6 +2,7 @@
 
 use crate::rehearse::Outcome;
 use crate::rehearse::report::{self, Row};
+use crate::tui::rehearsal::Compared;
 use crate::tui::text::{Line, Role, width};
 
 /// The whole outcome for a panel of so many columns.
@@ -20,7 +21,23 @@ pub fn lines(outcome: &Outcome, columns: usize) -> Vec<Line> {
             Role::Dim,
         ));
     }
-    for section in report::tables(outcome) {
+    lines.extend(tables(report::tables(outcome), columns));
+    lines
+}
+
+/// Two outcomes, table by table.
+pub fn side_by_side(compared: &Compared, columns: usize) -> Vec<Line> {
+    let [left, right] = &compared.outcomes;
+    let pair = [(compared.name.as_str(), left), ("this rehearsal", right)];
+    let head = format!("first: {}   second: this rehearsal", compared.name);
+    let mut lines = vec![Line::of(head, Role::Strong)];
+    lines.extend(tables(report::compare::tables(pair), columns));
+    lines
+}
+
+fn tables(tables: Vec<report::Table>, columns: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for section in tables {
         lines.push(Line::default());
         lines.push(Line::of(section.title.to_lowercase(), Role::Title));
         let widths = widths(&section.head, &section.rows);

@@ -17,14 +17,15 @@ use super::outside::Outside;
 use super::preferences::Preferences;
 use super::terminal::{Terminal, TerminalError};
 use crate::config::settings::Settings;
-use crate::connect::{Catalogue, ConnectError, Kind, Session};
+use crate::connect::{Access, Catalogue, ConnectError, Kind, Session};
 use crate::stdx::clock;
 use crate::tui::effect::Effect;
 use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
 use crate::tui::present::present;
-use crate::tui::rehearsal::Wish;
+use crate::tui::rehearsal::walk::Walk;
+use crate::tui::rehearsal::{Rehearsing, Wish};
 use crate::tui::render::render;
 use crate::tui::screen::Screen;
 use crate::tui::theme::Palette;
@@ -75,6 +76,10 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         keymap,
         mut problems,
     } = options.preferences;
+    if let Some(rehearsal) = session.rehearsal() {
+        let progress = rehearsal.progress().borrow().clone();
+        model.rehearsal = Some(Rehearsing::new(progress));
+    }
     model.keymap = keymap;
     model.mouse = settings.mouse;
     model.colour = settings.color(&session.identity().cluster);
@@ -338,7 +343,22 @@ impl Console {
                 });
                 self.opening = Some(Opening { name, task });
             }
+            Wish::Open(file) => {
+                self.stop_opening();
+                let name = file.clone();
+                let task = tokio::spawn(async move {
+                    let bytes = tokio::fs::read(&file).await;
+                    let bytes = bytes.map_err(|error| error.to_string())?;
+                    Session::of_saved(&file, bytes).await
+                });
+                self.opening = Some(Opening { name, task });
+            }
+            Wish::Discard if self.home.is_none() => {
+                let text = "nothing but this rehearsal is open here; `:q` ends it";
+                self.take(Msg::Notice(Notice::note(text)), clock::now())?;
+            }
             Wish::Discard => self.come_back()?,
+            Wish::Walk(walk) => self.walk(*walk)?,
             wish => {
                 if let Some(rehearsal) = self.session.rehearsal() {
                     self.outside.rehearse(rehearsal, wish);
@@ -386,6 +406,7 @@ impl Console {
         self.messages = messages;
         let fork = std::mem::replace(&mut self.session, session);
         if let Some(rehearsal) = fork.rehearsal() {
+            self.outside.keep_outcome(rehearsal);
             rehearsal.end();
         }
         let identity = self.session.identity().clone();
@@ -399,6 +420,22 @@ impl Console {
             self.model.identity.cluster
         );
         self.take(Msg::Notice(Notice::done(text)), now)
+    }
+
+    /// From the rehearsal into reality, one step after the other.
+    fn walk(&mut self, walk: Walk) -> Result<(), TerminalError> {
+        let now = clock::now();
+        let access = self
+            .home
+            .as_ref()
+            .map(|home| home.session.identity().access);
+        if access != Some(Access::ReadWrite) {
+            let text = "this session may only read; the steps stay a rehearsal";
+            return self.take(Msg::Notice(Notice::warning(text)), now);
+        }
+        self.come_back()?;
+        self.model.begin_walk(walk);
+        Ok(())
     }
 
     fn stop_opening(&mut self) {

@@ -12,7 +12,7 @@ use tokio::task::{AbortHandle, spawn, spawn_blocking};
 
 use super::feed::{Followed, follow};
 use super::logs::{self, LogEvent};
-use super::send::{Mode, evict, fetch, send};
+use super::send::{Mode, apply, evict, fetch, send};
 use super::{discovery, feed, rehearsals, tables};
 use crate::connect::{Notice as Failure, Rehearsal};
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
@@ -99,6 +99,16 @@ impl Outside {
         });
     }
 
+    /// What came of a rehearsal that is being ended, for the next one to be compared with.
+    pub fn keep_outcome(&self, rehearsal: &Rehearsal) {
+        let (rehearsal, out) = (rehearsal.clone(), self.out.clone());
+        spawn(async move {
+            if let Ok(outcome) = rehearsal.outcome().await {
+                tell(&out, Msg::LastOutcome(Box::new(outcome))).await;
+            }
+        });
+    }
+
     fn discover(&self) {
         let (client, out) = (self.client.clone(), self.out.clone());
         spawn(async move {
@@ -130,6 +140,11 @@ impl Outside {
             Effect::Watch(wanted) => self.watch(wanted),
             Effect::Print(resource) => self.print(resource),
             Effect::Send { number, ops } => self.send(number, ops),
+            Effect::Apply {
+                number,
+                key,
+                object,
+            } => self.apply(number, key, object),
             Effect::DryRun { view, op } => self.dry_run(view, op),
             Effect::Fetch { view, key } => self.fetch(view, key),
             Effect::Evict { number, pod } => self.evict(number, pod),
@@ -224,6 +239,15 @@ impl Outside {
                 let result = result.map(|_object| ()).map_err(|failure| failure.message);
                 tell(&out, Msg::Sent { number, result }).await;
             }
+        });
+    }
+
+    fn apply(&self, number: u64, key: ObjectKey, object: serde_json::Value) {
+        let (client, out, kinds) = (self.client.clone(), self.out.clone(), self.known());
+        spawn(async move {
+            let result = apply(&client, &kinds, &key, &object).await;
+            let result = result.map(|_object| ()).map_err(|failure| failure.message);
+            tell(&out, Msg::Sent { number, result }).await;
         });
     }
 

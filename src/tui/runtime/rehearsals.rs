@@ -5,10 +5,11 @@ use std::path::Path;
 use crate::config::manifest;
 use crate::connect::Rehearsal;
 use crate::connect::rehearsal::Order;
-use crate::rehearse::Step;
+use crate::rehearse::archive::Archive;
+use crate::rehearse::{Outcome, Step};
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
-use crate::tui::rehearsal::Wish;
+use crate::tui::rehearsal::{Compared, Other, Wish};
 
 use super::outside::write_new;
 
@@ -16,7 +17,7 @@ use super::outside::write_new;
 pub async fn carry_out(rehearsal: &Rehearsal, wish: Wish) -> Result<Option<Msg>, String> {
     match wish {
         // The loop's own: they change which cluster is shown.
-        Wish::Fork(_) | Wish::Discard => Ok(None),
+        Wish::Fork(_) | Wish::Open(_) | Wish::Discard | Wish::Walk(_) => Ok(None),
         Wish::Order(order) => ordered(rehearsal, order).await,
         Wish::Apply(text) => {
             let step = tokio::task::spawn_blocking(move || read(&text))
@@ -28,6 +29,20 @@ pub async fn carry_out(rehearsal: &Rehearsal, wish: Wish) -> Result<Option<Msg>,
             let outcome = rehearsal.outcome().await?;
             Ok(Some(Msg::Outcome(Box::new(outcome))))
         }
+        Wish::Compare(other) => {
+            let (name, other) = match *other {
+                Other::Last(outcome) => ("the rehearsal before".to_owned(), *outcome),
+                Other::File(name) => {
+                    let outcome = saved(name.clone()).await?;
+                    (name, outcome)
+                }
+            };
+            let outcome = rehearsal.outcome().await?;
+            let outcomes = [other, outcome];
+            let compared = Compared { name, outcomes };
+            Ok(Some(Msg::Compared(Box::new(compared))))
+        }
+        Wish::Strides => Ok(Some(Msg::Strides(rehearsal.strides().await?))),
         Wish::Save { name, pseudonymise } => {
             let bytes = rehearsal.archive(pseudonymise).await?;
             let path = write_new(&name, &bytes)
@@ -40,6 +55,19 @@ pub async fn carry_out(rehearsal: &Rehearsal, wish: Wish) -> Result<Option<Msg>,
             Ok(Some(Msg::Notice(Notice::done(text))))
         }
     }
+}
+
+/// What comes of a saved rehearsal: its steps are taken again.
+async fn saved(name: String) -> Result<Outcome, String> {
+    tokio::task::spawn_blocking(move || {
+        let said = |error: &dyn std::fmt::Display| format!("`{name}`: {error}");
+        let bytes = std::fs::read(&name).map_err(|error| said(&error))?;
+        let archive = Archive::decode(&bytes).map_err(|error| said(&error))?;
+        let fork = archive.fork().map_err(|error| said(&error))?;
+        Ok(fork.outcome(0))
+    })
+    .await
+    .map_err(|error| error.to_string())?
 }
 
 async fn ordered(rehearsal: &Rehearsal, order: Order) -> Result<Option<Msg>, String> {

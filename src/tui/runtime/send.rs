@@ -52,6 +52,21 @@ pub async fn send(
     client.request(request).await.map_err(Notice::from)
 }
 
+/// Server-side apply. Fields that another manager owns are a conflict, and are left alone.
+pub async fn apply(
+    client: &kube::Client,
+    kinds: &[KindInfo],
+    key: &ObjectKey,
+    object: &Value,
+) -> Result<Value, Notice> {
+    let path = object_path(kinds, key)?;
+    let request = http::Request::patch(format!("{path}?fieldManager={MANAGER}"))
+        .header(http::header::CONTENT_TYPE, "application/apply-patch+yaml")
+        .body(object.to_string().into_bytes())
+        .map_err(kube::Error::HttpError)?;
+    client.request(request).await.map_err(Notice::from)
+}
+
 /// One object as it is now, whole.
 pub async fn fetch(
     client: &kube::Client,

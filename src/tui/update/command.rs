@@ -266,6 +266,10 @@ fn contexts(model: &mut Model, name: Option<&str>, now: Timestamp, effects: &mut
         );
         return tell(model, Notice::warning(text), now);
     }
+    if model.walk.is_some() {
+        let text = "a rehearsal's steps are being taken here; `:apply-stop` first";
+        return tell(model, Notice::warning(text), now);
+    }
     if name == model.identity.cluster {
         return tell(model, Notice::note(format!("this is {name}")), now);
     }

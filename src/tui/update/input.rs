@@ -12,12 +12,15 @@ use crate::tui::model::{HISTORY_MAX, LineKind, LineState, Model, Open, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::View;
 
-use super::{carry_out, command, moves, propose, rehearse, tell};
+use super::{carry_out, command, moves, propose, rehearse, tell, walk};
 
 pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Effect>) {
     // Ctrl-c ends the program whatever is open, as everywhere.
     if chord.ctrl && chord.key == Key::Char('c') {
         return effects.push(Effect::Quit);
+    }
+    if chord.alt && model.open.is_some() {
+        return both(model, chord, now, effects);
     }
     match model.open.take() {
         Some(Open::Line(state)) => return line_key(model, state, chord, now, effects),
@@ -34,6 +37,8 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
             scroll,
         }) => return report_key(model, (title, texts, scroll), chord),
         Some(Open::Moves(state)) => return moves::key(model, state, chord),
+        Some(Open::Walk { scroll }) => return walk::key(model, scroll, chord, now, effects),
+        Some(Open::Compare { scroll }) => return rehearse::compare_key(model, scroll, chord),
         Some(Open::Outcome { scroll }) => return rehearse::outcome_key(model, scroll, chord),
         Some(Open::AskQuit) => {
             if matches!(chord.key, Key::Enter | Key::Char('y' | 'q')) {
@@ -55,6 +60,22 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
     meaning(model, chord, now, effects);
 }
 
+/// A terminal sends alt and a key as an escape before that key, so that an escape and a key that
+/// follow each other at once look the same. Where alt and the key mean nothing, it was both.
+fn both(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Effect>) {
+    let plain = Chord {
+        alt: false,
+        ..chord
+    };
+    let escape = Chord {
+        key: Key::Esc,
+        ctrl: false,
+        alt: false,
+    };
+    key(model, escape, now, effects);
+    key(model, plain, now, effects);
+}
+
 fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Effect>) {
     if chord.key == Key::Esc && !model.pressed.is_empty() {
         model.pressed.clear();
@@ -74,6 +95,10 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
             command::run(model, &make(), now, effects);
         }
         Meaning::Beginning => {}
+        Meaning::Nothing if chord.alt => {
+            model.pressed.pop();
+            both(model, chord, now, effects);
+        }
         Meaning::Nothing => {
             let pressed: String = model.pressed.iter().map(Chord::to_string).collect();
             model.pressed.clear();

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::k8s::{Resource, resources};
 use crate::sched::surroundings::WATCHED;
 use crate::tui::actions::proposal::{Consequence, Proposal, Weight};
+use crate::tui::actions::walked::Write;
 use crate::tui::actions::{Action, Confirmation, Outcome};
 use crate::tui::effect::{Computation, Effect};
 use crate::tui::forecast::drain;
@@ -15,7 +16,7 @@ use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
 use crate::tui::view::Target;
 
-use super::{drains, tell};
+use super::{drains, tell, walk};
 
 /// Opens the panel that shows what an action would do. In read-only mode there is none.
 pub fn open(model: &mut Model, action: &Action, now: Timestamp) {
@@ -60,6 +61,14 @@ pub fn unless(
     }
 }
 
+/// Asks about a step of the walk, with what the rehearsal foretold.
+pub fn ask(model: &mut Model, proposal: Proposal) {
+    show(model, proposal, None);
+    if let Some(Open::Confirm(state)) = &mut model.open {
+        state.walks = true;
+    }
+}
+
 fn show(model: &mut Model, proposal: Proposal, undoes: Option<u64>) {
     let forecast = match &proposal.action {
         Action::Drain(_) => Forecast::Loading,
@@ -70,6 +79,7 @@ fn show(model: &mut Model, proposal: Proposal, undoes: Option<u64>) {
         typed: LineEdit::default(),
         forecast,
         undoes,
+        walks: false,
     })));
     model.unsettled = true;
 }
@@ -142,6 +152,7 @@ pub fn key(
     effects: &mut Vec<Effect>,
 ) {
     match (chord.key, &state.proposal.confirmation) {
+        (Key::Esc, _) if state.walks => return walk::declined(model, now),
         (Key::Esc, _) => return tell(model, Notice::note("nothing was sent"), now),
         (Key::Enter, Confirmation::Enter) => return confirm(model, *state, now, effects),
         (Key::Enter, Confirmation::Typed(name)) if state.typed.text() == name => {
@@ -154,6 +165,9 @@ pub fn key(
         (_, Confirmation::Typed(_)) => {
             state.typed.take(chord);
         }
+        (Key::Char('q' | 'n'), Confirmation::Enter) if state.walks => {
+            return walk::declined(model, now);
+        }
         (Key::Char('q' | 'n'), Confirmation::Enter) => {
             return tell(model, Notice::note("nothing was sent"), now);
         }
@@ -163,7 +177,10 @@ pub fn key(
 }
 
 fn confirm(model: &mut Model, state: ConfirmState, now: Timestamp, effects: &mut Vec<Effect>) {
-    send(model, state.proposal.action, state.undoes, now, effects);
+    let number = send(model, state.proposal.action, state.undoes, now, effects);
+    if state.walks {
+        walk::sent(model, number, now);
+    }
 }
 
 /// Notes it in the journal and lets its writes go.
@@ -173,16 +190,21 @@ fn send(
     undoes: Option<u64>,
     now: Timestamp,
     effects: &mut Vec<Effect>,
-) {
+) -> Option<u64> {
     let undo = action.undo(&model.cache.cluster);
     let ops = action.ops(now);
     let sentence = action.sentence();
-    if ops.is_empty() {
-        return tell(
-            model,
-            Notice::note(format!("{sentence}: nothing to do")),
-            now,
-        );
+    let applied = match &action {
+        Action::Walked(walked) => match &walked.write {
+            Write::Apply(object) => Some((walked.target.key.clone(), object.clone())),
+            Write::Op(_) => None,
+        },
+        _ => None,
+    };
+    if ops.is_empty() && applied.is_none() {
+        let text = format!("{sentence}: nothing to do");
+        tell(model, Notice::note(text), now);
+        return None;
     }
     let plan = match &action {
         Action::Drain(plan) => Some(plan.clone()),
@@ -193,11 +215,19 @@ fn send(
         model.journal.mark_undone(undone, number);
         drains::stop_number(model, undone);
     }
-    effects.push(Effect::Send { number, ops });
-    if let Some(plan) = plan {
-        return drains::begin(model, number, &plan, now);
+    effects.push(match applied {
+        Some((key, object)) => Effect::Apply {
+            number,
+            key,
+            object,
+        },
+        None => Effect::Send { number, ops },
+    });
+    match plan {
+        Some(plan) => drains::begin(model, number, &plan, now),
+        None => tell(model, Notice::note(format!("{sentence}: sent")), now),
     }
-    tell(model, Notice::note(format!("{sentence}: sent")), now);
+    Some(number)
 }
 
 /// The server has answered one write.

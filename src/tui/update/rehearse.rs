@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::config::settings::{ContextColor, Logs};
 use crate::connect::Identity;
 use crate::connect::rehearsal::{Order, Progress};
+use crate::k8s::workload::Workload;
 use crate::rehearse::clock::next_rate;
 use crate::rehearse::{Outcome, Step};
 use crate::tui::actions::Journal;
@@ -13,10 +14,10 @@ use crate::tui::effect::Effect;
 use crate::tui::key::Chord;
 use crate::tui::model::{MenuChoice, Model, Open, Then};
 use crate::tui::notice::Notice;
-use crate::tui::rehearsal::{Rehearsing, Wish, at_hand};
+use crate::tui::rehearsal::{Compared, Other, Rehearsing, Wish, at_hand};
 use crate::tui::view::{Place, Scope};
 
-use super::{command, input, tell};
+use super::{command, input, tell, walk};
 
 /// What is kept of the real cluster's console while a rehearsal is shown.
 #[derive(Debug)]
@@ -31,13 +32,17 @@ pub struct Kept {
 /// `w`: forks what is shown; in a fork, the menu of what can be done there.
 pub fn begin(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     if model.rehearsal.is_some() {
-        return menu(model);
+        return menu(model, now);
     }
     if let Some(running) = model.drains.first() {
         let text = format!(
             "the drain of {} is under way; `:drain-stop` first, or wait for its end",
             running.drain.what
         );
+        return tell(model, Notice::warning(text), now);
+    }
+    if model.walk.is_some() {
+        let text = "a rehearsal's steps are being taken; `:apply` goes on, `:apply-stop` ends it";
         return tell(model, Notice::warning(text), now);
     }
     if let Some(loading) = model.cache.still_loading(&model.watched) {
@@ -53,8 +58,60 @@ pub fn begin(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     effects.push(Effect::Rehearse(wish));
 }
 
-fn menu(model: &mut Model) {
+/// The steps of what is selected, as the grammar writes them.
+fn own_steps(model: &Model, now: Timestamp) -> Vec<(String, &'static str)> {
+    let selection = model
+        .page()
+        .map(|page| page.selection(&model.context(now)))
+        .unwrap_or_default();
+    let [target] = selection.as_slice() else {
+        return Vec::new();
+    };
+    let (name, namespace) = (&target.key.name, &target.key.namespace);
+    let Some(object) = model.cache.cluster.get(&target.key) else {
+        return Vec::new();
+    };
+    if object.node().is_some() {
+        return vec![
+            (
+                format!("drain {name}"),
+                "cordon it and evict its pods, as far as budgets allow",
+            ),
+            (format!("lose node={name}"), "it loses its power"),
+        ];
+    }
+    if let Some(pod) = object.pod() {
+        let mut steps = vec![(
+            format!("evict {name} -n {namespace}"),
+            "if its budgets allow it",
+        )];
+        steps.extend(pod.node.iter().map(|node| {
+            let about = "the machine that it is on loses its power";
+            (format!("lose node={node}"), about)
+        }));
+        return steps;
+    }
+    let workload = Workload::read(object).ok().flatten();
+    let short = crate::rehearse::short_kind(&target.key.resource.plural);
+    match (workload.filter(|workload| workload.scalable), short) {
+        (Some(workload), Some(kind)) => vec![(
+            format!(
+                "scale {kind}/{name}={} -n {namespace}",
+                workload.desired.max(1) * 2
+            ),
+            "twice as many; `s` sets any number",
+        )],
+        _ => Vec::new(),
+    }
+}
+
+fn menu(model: &mut Model, now: Timestamp) {
     let rows = [
+        (
+            "steps",
+            "what was done in it, in order",
+            RehearsalCommand::Steps,
+        ),
         (
             "outcome",
             "what came of it so far",
@@ -85,24 +142,46 @@ fn menu(model: &mut Model) {
             },
         ),
         (
+            "compare",
+            "its outcome beside that of the one before",
+            RehearsalCommand::Compare(None),
+        ),
+        (
+            "apply",
+            "its steps in reality, each confirmed",
+            RehearsalCommand::Apply,
+        ),
+        (
             "discard",
             "end it; back to the real cluster",
             RehearsalCommand::Discard,
         ),
     ];
-    let choices = rows
+    // What is selected comes first: that is what somebody points at.
+    let own = own_steps(model, now)
         .into_iter()
-        .map(|(name, about, command)| MenuChoice {
-            name: name.to_owned(),
-            about: about.to_owned(),
-            keys: match command {
-                RehearsalCommand::Faster => ">".to_owned(),
-                RehearsalCommand::Slower => "<".to_owned(),
-                _ => String::new(),
-            },
-            then: Then::Command(Command::Rehearsal(command)),
-        })
-        .collect();
+        .filter_map(|(text, about)| {
+            let step = Step::parse(&text, "default").ok()?;
+            let command = RehearsalCommand::Step(Box::new(step));
+            Some(MenuChoice {
+                name: text,
+                about: about.to_owned(),
+                keys: String::new(),
+                then: Then::Command(Command::Rehearsal(command)),
+            })
+        });
+    let own: Vec<MenuChoice> = own.collect();
+    let rows = rows.into_iter().map(|(name, about, command)| MenuChoice {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        keys: match command {
+            RehearsalCommand::Faster => ">".to_owned(),
+            RehearsalCommand::Slower => "<".to_owned(),
+            _ => String::new(),
+        },
+        then: Then::Command(Command::Rehearsal(command)),
+    });
+    let choices = own.into_iter().chain(rows).collect();
     model.open = Some(Open::Menu {
         title: format!("rehearsal of {}", model.identity.cluster),
         choices,
@@ -117,6 +196,12 @@ pub fn run(
     now: Timestamp,
     effects: &mut Vec<Effect>,
 ) {
+    match command {
+        RehearsalCommand::Apply => return walk::apply(model, now, effects),
+        RehearsalCommand::StopApplying => return walk::stop(model, now),
+        RehearsalCommand::Open(name) => return open(model, name, now, effects),
+        _ => {}
+    }
     let Some(rehearsal) = &model.rehearsal else {
         let text = "there is no rehearsal; `w` forks this cluster and begins one";
         return tell(model, Notice::note(text), now);
@@ -154,8 +239,74 @@ pub fn run(
             pseudonymise: *pseudonymise,
         },
         RehearsalCommand::Discard => Wish::Discard,
+        RehearsalCommand::Compare(name) => {
+            let other = match (name, &model.last_outcome) {
+                (Some(name), _) => Other::File(name.clone()),
+                (None, Some(last)) => Other::Last(last.clone()),
+                (None, None) => {
+                    let text =
+                        "no rehearsal came before this one; `:compare FILE` takes a saved one";
+                    return tell(model, Notice::note(text), now);
+                }
+            };
+            if let Some(rehearsal) = &mut model.rehearsal {
+                rehearsal.compared = None;
+            }
+            model.open = Some(Open::Compare { scroll: 0 });
+            Wish::Compare(Box::new(other))
+        }
+        RehearsalCommand::Steps => return steps(model),
+        RehearsalCommand::Open(_) | RehearsalCommand::Apply | RehearsalCommand::StopApplying => {
+            return;
+        }
     };
     effects.push(Effect::Rehearse(wish));
+}
+
+/// `:open-rehearsal`: a saved one takes the place of what is shown.
+fn open(model: &mut Model, name: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+    if model.rehearsal.is_some() {
+        let text = "this is a rehearsal already; `:discard` ends it";
+        return tell(model, Notice::warning(text), now);
+    }
+    if model.walk.is_some() || !model.drains.is_empty() {
+        let text = "something is being carried out here; wait for its end";
+        return tell(model, Notice::warning(text), now);
+    }
+    tell(model, Notice::note(format!("opening {name}…")), now);
+    effects.push(Effect::Rehearse(Wish::Open(name.to_owned())));
+}
+
+fn steps(model: &mut Model) {
+    let done = model
+        .rehearsal
+        .iter()
+        .flat_map(|rehearsal| &rehearsal.progress.steps);
+    let mut texts: Vec<String> = done
+        .enumerate()
+        .map(|(place, step)| format!("{}  {step}", place + 1))
+        .collect();
+    if texts.is_empty() {
+        texts.push("nothing was done yet".to_owned());
+    }
+    model.open = Some(Open::Report {
+        title: "steps of the rehearsal".to_owned(),
+        texts,
+        scroll: 0,
+    });
+}
+
+pub fn compared(model: &mut Model, compared: Box<Compared>) {
+    if let Some(rehearsal) = &mut model.rehearsal {
+        rehearsal.compared = Some(compared);
+    }
+}
+
+pub fn compare_key(model: &mut Model, scroll: usize, chord: Chord) {
+    let length = crate::tui::present::compare_lines(model).len();
+    if let Some(scroll) = input::scrolled(model, scroll, length, chord) {
+        model.open = Some(Open::Compare { scroll });
+    }
 }
 
 /// The fork told of itself: another clock, another step.
