@@ -10,6 +10,7 @@
 //! The shim outlives the kubelet: after a restart, or a kill, the files of [`Folder`] tell what runs
 //! and what ended meanwhile. All that the shim mounts is gone with its mount namespace.
 
+pub mod attach;
 pub mod bundle;
 pub mod exec;
 pub mod frames;
@@ -46,6 +47,14 @@ pub struct Order {
     pub state: PathBuf,
     /// A file that the container can write, read when it has ended.
     pub termination_log: Option<PathBuf>,
+    /// Whether it reads what those who attach to it say.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Its input ends with the first who attaches.
+    #[serde(default)]
+    pub stdin_once: bool,
+    #[serde(default)]
+    pub terminal: bool,
 }
 
 /// What the shim says when the container runs.

@@ -9,6 +9,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use tokio::net::TcpStream;
 
+use super::container::attach::{self, Intent};
 use super::container::{Folder, exec, logs_folder};
 use super::usage::Meter;
 use super::{logs, network};
@@ -61,6 +62,19 @@ impl Kubelet for Face {
             terminal: command.terminal,
         };
         match exec::start(&folder, &ask) {
+            Ok(conversation) => Ok(Box::new(conversation)),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn attach(&self, pod: &Object, command: &Command) -> Result<Conversation, String> {
+        let folder = self.running(pod, &command.container)?;
+        let intent = if command.stdin {
+            Intent::Speak
+        } else {
+            Intent::Listen
+        };
+        match attach::join(&folder, intent) {
             Ok(conversation) => Ok(Box::new(conversation)),
             Err(error) => Err(error.to_string()),
         }

@@ -22,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use tokio::sync::{mpsc, watch};
 
-use super::container::bundle;
+use super::container::{Order, bundle};
 use super::kubelet::Shared;
 use crate::agent::order::back_off_after;
 use crate::agent::pod::{Address, ContainerStatus, Pod, Running, State, Terminated, Waiting};
@@ -326,16 +326,18 @@ impl Worker {
         self.shared
             .note(object, &instance.name, "Created", "Container created")
             .await;
-        let log = instance.log(&self.folder());
+        let order = Order {
+            id,
+            layers: image.layers.clone(),
+            log: instance.log(&self.folder()),
+            state: self.shared.state_folder(),
+            termination_log,
+            stdin: container.stdin == Some(true),
+            stdin_once: container.stdin_once == Some(true),
+            terminal: container.tty == Some(true),
+        };
         instance
-            .spawn(
-                &runtime,
-                id,
-                &image,
-                log,
-                self.shared.state_folder(),
-                termination_log,
-            )
+            .spawn(&runtime, order)
             .await
             .map_err(|error| Trouble {
                 reason: "RunContainerError",

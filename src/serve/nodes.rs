@@ -92,6 +92,9 @@ pub trait Kubelet: Send + Sync {
     /// Runs a command in a running container.
     fn exec(&self, pod: &Object, command: &Command) -> Result<Conversation, String>;
 
+    /// Joins the streams of a running container; of the command, its arguments mean nothing here.
+    fn attach(&self, pod: &Object, command: &Command) -> Result<Conversation, String>;
+
     /// What was measured last, if anything.
     fn usage(&self) -> Option<Usage>;
 

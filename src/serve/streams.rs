@@ -59,7 +59,7 @@ pub async fn start(
     let pod = find(cluster, target)?;
     let kubelet = kubelet(driver, cluster, pod, &target.subresource)?;
     match target.subresource.as_str() {
-        "exec" => exec(driver, &*kubelet, pod, request, parts).await,
+        "exec" | "attach" => converse(driver, &*kubelet, pod, request, parts).await,
         "portforward" => {
             let pod = forward::Pod {
                 kubelet,
@@ -67,11 +67,7 @@ pub async fn start(
             };
             port_forward(driver, pod, request, parts).await
         }
-        other => Err(Status::new(
-            501,
-            "NotImplemented",
-            format!("pods/{other} is not served by this cluster"),
-        )),
+        _ => Err(Status::unknown_path()),
     }
 }
 
@@ -158,7 +154,8 @@ fn wanted(request: &Request) -> Result<Wanted, Status> {
     Ok(wanted)
 }
 
-async fn exec(
+/// A command of its own, or the container's process.
+async fn converse(
     driver: &Driver,
     kubelet: &dyn Kubelet,
     pod: &Object,
@@ -176,11 +173,16 @@ async fn exec(
         stdin: wanted.stdin,
         terminal: wanted.terminal,
     };
-    if command.arguments.is_empty() {
+    let attaches = matches!(&request.target, Target::Resource(it) if it.subresource == "attach");
+    if command.arguments.is_empty() && !attaches {
         return Err(Status::bad_request("you must specify at least 1 command"));
     }
     let start = || {
-        let started = kubelet.exec(pod, &command);
+        let started = if attaches {
+            kubelet.attach(pod, &command)
+        } else {
+            kubelet.exec(pod, &command)
+        };
         started.map_err(|why| not_upgraded(&why))
     };
     let stopped = driver.stopped().clone();

@@ -1,5 +1,5 @@
 //! kubectl 1.32 into a container of the local node: commands with their exit codes, standard input,
-//! terminals, files copied, ports forwarded, use measured, and what is refused.
+//! terminals, streams joined, files copied, ports forwarded, use measured, and what is refused.
 
 #![expect(
     clippy::disallowed_methods,
@@ -39,6 +39,11 @@ fn pod() -> Value {
                 "workingDir": "/bin",
                 "securityContext": {"runAsUser": 1234, "runAsGroup": 5678},
                 "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+            }, {
+                "name": "chat", "image": IMAGE, "stdin": true,
+                "command": ["sh", "-c", "while read line; do echo heard $line; done"],
+            }, {
+                "name": "screen", "image": IMAGE, "stdin": true, "tty": true, "command": ["sh"],
             }, {
                 "name": "files", "image": IMAGE, "command": ["httpd", "-f", "-p", "8080", "-h", "/bin"],
             }],
@@ -148,6 +153,7 @@ fn commands_run_in_containers() {
     hung_up(&stage);
     refused(&stage);
     older_clients(&stage);
+    attached(&stage);
     copied(&stage);
     forwarded(&stage);
     used(&stage);
@@ -204,53 +210,109 @@ fn input(stage: &Stage) {
     );
 }
 
-fn terminal(stage: &Stage) {
-    let size = |rows, cols| PtySize {
+/// kubectl in a terminal.
+struct Screen {
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    terminal: Box<dyn portable_pty::MasterPty + Send>,
+    keys: Box<dyn Write + Send>,
+    told: std::sync::mpsc::Receiver<Vec<u8>>,
+}
+
+fn size(rows: u16, cols: u16) -> PtySize {
+    PtySize {
         rows,
         cols,
         pixel_width: 0,
         pixel_height: 0,
-    };
-    let pair = native_pty_system().openpty(size(33, 99)).unwrap();
-    let mut builder = CommandBuilder::new(&stage.kubectl);
-    builder.args(["exec", "-it", "web", "--", "sh"]);
-    builder.env("KUBECONFIG", stage.folder.path().join("kubeconfig"));
-    builder.env("HOME", stage.folder.path());
-    let mut child = pair.slave.spawn_command(builder).unwrap();
-    drop(pair.slave);
-    let mut keys = pair.master.take_writer().unwrap();
-    let mut screen = pair.master.try_clone_reader().unwrap();
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(length @ 1..) = screen.read(&mut buffer) {
-            let _test_over = tell.send(buffer[..length].to_vec());
+    }
+}
+
+impl Screen {
+    fn open(stage: &Stage, arguments: &[&str]) -> Self {
+        let pair = native_pty_system().openpty(size(33, 99)).unwrap();
+        let mut builder = CommandBuilder::new(&stage.kubectl);
+        builder.args(arguments);
+        builder.env("KUBECONFIG", stage.folder.path().join("kubeconfig"));
+        builder.env("HOME", stage.folder.path());
+        let child = pair.slave.spawn_command(builder).unwrap();
+        let mut screen = pair.master.try_clone_reader().unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = screen.read(&mut buffer) {
+                let _test_over = tell.send(buffer[..length].to_vec());
+            }
+        });
+        Self {
+            child,
+            keys: pair.master.take_writer().unwrap(),
+            terminal: pair.master,
+            told,
         }
-    });
-    let expect = |wanted: &str| {
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    #[track_caller]
+    fn expect(&self, wanted: &str) {
         let mut seen = Vec::new();
         while !String::from_utf8_lossy(&seen).contains(wanted) {
-            let more = told.recv_timeout(PATIENCE);
-            let seen_text = String::from_utf8_lossy(&seen).into_owned();
-            seen.extend(more.unwrap_or_else(|_| panic!("no {wanted:?} in {seen_text:?}")));
+            match self.told.recv_timeout(PATIENCE) {
+                Ok(more) => seen.extend(more),
+                Err(_) => panic!("no {wanted:?} in {:?}", String::from_utf8_lossy(&seen)),
+            }
         }
-    };
+    }
+}
+
+fn attached(stage: &Stage) {
+    let mut child = stage
+        .command(&["attach", "-i", "web", "-c", "chat"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .as_mut()
+        .unwrap()
+        .write_all(b"one\ntwo\n")
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "heard one");
+    assert_eq!(lines.next().unwrap().unwrap(), "heard two");
+    // Who leaves does not end it.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_, log, _) = stage.run(&["logs", "web", "-c", "chat"]);
+    assert_eq!(log, "heard one\nheard two\n");
+
+    let mut screen = Screen::open(stage, &["attach", "-it", "web", "-c", "screen"]);
+    screen.press("while ! stty size | grep -q '33 99'; do :; done; echo a${TERM}z\n");
+    screen.expect("axtermz\r\n");
+    screen.child.kill().unwrap();
+    screen.child.wait().unwrap();
+}
+
+fn terminal(stage: &Stage) {
+    let mut screen = Screen::open(stage, &["exec", "-it", "web", "-c", "app", "--", "sh"]);
     // A shell asks its terminal where the cursor is.
-    expect("\x1b[6n");
-    keys.write_all(b"echo $TERM; while ! stty size | grep -q 33; do :; done; stty size\n")
-        .unwrap();
-    expect("xterm\r\n33 99\r\n");
-    pair.master.resize(size(40, 120)).unwrap();
-    keys.write_all(b"while stty size | grep -q 33; do :; done; stty size\n")
-        .unwrap();
-    expect("\n40 120\r\n");
+    screen.expect("\x1b[6n");
+    screen.press("echo $TERM; while ! stty size | grep -q 33; do :; done; stty size\n");
+    screen.expect("xterm\r\n33 99\r\n");
+    screen.terminal.resize(size(40, 120)).unwrap();
+    screen.press("while stty size | grep -q 33; do :; done; stty size\n");
+    screen.expect("\n40 120\r\n");
     // ^C is the command's, not kubectl's.
-    keys.write_all(b"sleep 12345\n").unwrap();
+    screen.press("sleep 12345\n");
     until(|| running("12345") == 1);
-    keys.write_all(b"\x03").unwrap();
+    screen.press("\x03");
     until(|| running("12345") == 0);
-    keys.write_all(b"exit 7\n").unwrap();
-    assert_eq!(child.wait().unwrap().exit_code(), 7);
+    screen.press("exit 7\n");
+    assert_eq!(screen.child.wait().unwrap().exit_code(), 7);
 }
 
 /// Who hangs up takes the command along, also one that reads nothing.
@@ -436,7 +498,7 @@ fn used(stage: &Stage) {
         .lines()
         .filter_map(|row| row.split_whitespace().nth(1))
         .collect();
-    assert_eq!(names, ["app", "files"], "{rows}");
+    assert_eq!(names, ["app", "chat", "files", "screen"], "{rows}");
     let (_, out, err) = stage.run(&["top", "node", "--no-headers"]);
     assert!(out.contains('%') && out.contains("Mi"), "{out}{err}");
     let (_, out, _) = stage.run(&[

@@ -110,11 +110,14 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
     let security = parts.container.security_context.as_ref();
     let privileged = security.and_then(|it| it.privileged) == Some(true);
     let capabilities = capabilities(security);
-    let environment: Vec<String> = parts
+    let mut environment: Vec<String> = parts
         .environment
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
+    if parts.container.tty == Some(true) && !parts.environment.contains_key("TERM") {
+        environment.push("TERM=xterm".to_owned());
+    }
     let image = parts.image.config().as_ref();
     let folder = image.and_then(|image| image.working_dir().clone());
     let folder = parts.container.working_dir.clone().or(folder);
@@ -127,7 +130,7 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
             "readonly": security.and_then(|it| it.read_only_root_filesystem) == Some(true),
         },
         "process": {
-            "terminal": false,
+            "terminal": parts.container.tty == Some(true),
             "user": {"uid": user, "gid": group, "additionalGids": parts.groups},
             "args": arguments,
             "env": environment,

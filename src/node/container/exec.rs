@@ -94,7 +94,7 @@ pub fn run(folder: &Path, ask: &Ask) -> ExitCode {
         Ok(code) => status_of(&ask.command, code),
         Err(error) => failure(&format!("{error:#}")),
     };
-    let told = voice.say(channel::STATUS, status.to_string().as_bytes());
+    let told = voice.say(channel::STATUS, status.as_bytes());
     // What did not become a command would be left to the container's first process, which need not
     // care for the dead.
     while rustix::process::wait(WaitOptions::empty()).is_ok() {}
@@ -104,10 +104,13 @@ pub fn run(folder: &Path, ask: &Ask) -> ExitCode {
     }
 }
 
+/// How it is told that all went well.
+pub(super) const SUCCESS: &str = r#"{"metadata":{},"status":"Success"}"#;
+
 /// Source: `k8s.io/kubelet/pkg/cri/streaming/remotecommand/exec.go`.
-fn status_of(command: &[String], code: i32) -> Value {
+fn status_of(command: &[String], code: i32) -> String {
     if code == 0 {
-        return json!({"metadata": {}, "status": "Success"});
+        return SUCCESS.to_owned();
     }
     json!({
         "metadata": {},
@@ -119,9 +122,10 @@ fn status_of(command: &[String], code: i32) -> Value {
         "reason": "NonZeroExitCode",
         "details": {"causes": [{"reason": "ExitCode", "message": code.to_string()}]},
     })
+    .to_string()
 }
 
-fn failure(why: &str) -> Value {
+fn failure(why: &str) -> String {
     // The runtime pads what it says.
     let why = why.replace('\0', "");
     let why = format!("error executing command in container: failed to exec in container: {why}");
@@ -133,6 +137,7 @@ fn failure(why: &str) -> Value {
         "details": {"causes": [{"message": why}]},
         "code": 500,
     })
+    .to_string()
 }
 
 struct Started {
@@ -200,7 +205,7 @@ fn listen(
 
 /// Writes in portions that do not block, so that the end of the conversation is seen also when the
 /// command reads nothing.
-fn feed(stdin: &mut File, socket: &UnixStream, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn feed(stdin: &mut File, socket: &UnixStream, bytes: &[u8]) -> io::Result<()> {
     for part in bytes.chunks(PIPE_BYTES) {
         let writable = stdin.as_fd();
         let mut both = [
@@ -319,14 +324,15 @@ mod tests {
     fn statuses_tell_exit_codes_as_upstream() {
         let command = ["sh".to_owned(), "-c".to_owned(), "exit 3".to_owned()];
         let status = status_of(&command, 3);
+        let told: Value = serde_json::from_str(&status).unwrap();
         assert_eq!(
-            status["message"],
+            told["message"],
             "command terminated with non-zero exit code: error executing command [sh -c exit 3], \
              exit code 3"
         );
-        assert_eq!(ended(status.to_string().as_bytes()), Ok(3));
-        assert_eq!(ended(status_of(&command, 0).to_string().as_bytes()), Ok(0));
-        let refused = failure("no such file\0\0").to_string();
+        assert_eq!(ended(status.as_bytes()), Ok(3));
+        assert_eq!(ended(status_of(&command, 0).as_bytes()), Ok(0));
+        let refused = failure("no such file\0\0");
         assert!(
             ended(refused.as_bytes())
                 .unwrap_err()

@@ -9,6 +9,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -40,6 +41,16 @@ impl Voice {
         let mut frame = vec![0; HEAD];
         frame.extend_from_slice(bytes);
         self.put(channel, &mut frame)
+    }
+
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Ends the conversation for both.
+    pub fn hang_up(&self) {
+        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gone_already = socket.shutdown(Shutdown::Both);
     }
 
     /// Writes a frame whose first bytes are room for its head.

@@ -13,7 +13,6 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -45,19 +44,14 @@ impl Writer {
         Ok(Self(Arc::new(Mutex::new(Files::open(path.to_path_buf())?))))
     }
 
-    /// Copies until both streams end.
-    pub fn follow(&self, output: OwnedFd, errors: OwnedFd) -> Vec<JoinHandle<()>> {
-        [("stdout", output), ("stderr", errors)]
-            .into_iter()
-            .map(|(stream, from)| {
-                let files = Arc::clone(&self.0);
-                std::thread::spawn(move || copy(stream, File::from(from), &files))
-            })
-            .collect()
+    /// Copies until the stream ends.
+    pub fn follow(&self, stream: &'static str, from: impl Read + Send + 'static) -> JoinHandle<()> {
+        let files = Arc::clone(&self.0);
+        std::thread::spawn(move || copy(stream, from, &files))
     }
 }
 
-fn copy(stream: &str, from: File, files: &Mutex<Files>) {
+fn copy(stream: &str, from: impl Read, files: &Mutex<Files>) {
     let mut reader = BufReader::with_capacity(64 << 10, from);
     let mut line = Vec::with_capacity(LINE_BYTES_MAX);
     loop {

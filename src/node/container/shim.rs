@@ -3,9 +3,8 @@
 //! It has one thread until the container runs: namespaces are entered by thread, and the runtime
 //! forks. It never speaks to the cluster; its whole world is the container's [`Folder`].
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,10 +13,13 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, unshare};
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
 
+use super::attach::{self, Audience, Ear};
 use super::log::Writer;
-use super::{Exit, Folder, Order, Started, put, start_ticks};
+use super::{Exit, Folder, Order, Started, put, start_ticks, terminal};
+use crate::serve::nodes::channel;
 use crate::stdx::clock;
 
 /// The kubelet reads no more of a termination message.
@@ -87,9 +89,8 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
         .write(true)
         .open(folder.alive())?;
     mount_image(folder.path(), &order)?;
-    let (from_output, output) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let (from_errors, errors) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-    let mut container = create(folder.path(), &order, output, errors)?;
+    let joining = attach::listen(folder.path())?;
+    let (mut container, streams) = create(folder.path(), &order)?;
     let pid = container
         .pid()
         .map(nix::unistd::Pid::as_raw)
@@ -106,12 +107,20 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
     };
     put(&folder.path().join("started.json"), &started)?;
     let log = Writer::open(&order.log)?;
-    let writers = log.follow(from_output, from_errors);
+    let audience = Audience::default();
+    let writers = streams
+        .outputs
+        .into_iter()
+        .map(|(name, channel, from)| log.follow(name, audience.hearing(channel, from)));
+    let writers: Vec<_> = writers.collect();
+    let ear = Ear::new(&order, streams.stdin, streams.terminal);
+    attach::welcome(joining, audience.clone(), ear);
     let code = wait(pid)?;
     let at = clock::now();
     for writer in writers {
         let _wrote_all = writer.join();
     }
+    audience.dismiss();
     let exit = Exit {
         code,
         out_of_memory: ran_out_of_memory(&order.id),
@@ -163,22 +172,64 @@ fn mount_image(folder: &Path, order: &Order) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn create(
-    folder: &Path,
-    order: &Order,
-    output: OwnedFd,
-    errors: OwnedFd,
-) -> anyhow::Result<Container> {
+/// This side of a container's streams.
+struct Streams {
+    stdin: Option<File>,
+    terminal: Option<File>,
+    /// Their names in the log, their channels.
+    outputs: Vec<(&'static str, u8, File)>,
+}
+
+fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> {
     fs::create_dir_all(&order.state)?;
-    let builder = ContainerBuilder::new(order.id.clone(), SyscallType::default())
-        .with_root_path(order.state.clone())?
-        .with_stdout(output)
-        .with_stderr(errors)
+    let mut builder = ContainerBuilder::new(order.id.clone(), SyscallType::default())
+        .with_root_path(order.state.clone())?;
+    if order.terminal {
+        let (socket, listener) = terminal::listen(folder)?;
+        let built = builder
+            .with_console_socket(Some(socket.clone()))
+            .validate_id()?
+            .as_init(folder)
+            .with_systemd(false)
+            .with_detach(true)
+            .build();
+        let _gone = fs::remove_file(socket);
+        let container = built?;
+        let terminal = File::from(terminal::receive(&listener)?);
+        let stdin = order.stdin.then(|| terminal.try_clone()).transpose()?;
+        let output = terminal.try_clone()?;
+        let streams = Streams {
+            stdin,
+            terminal: Some(terminal),
+            outputs: vec![("stdout", channel::STDOUT, output)],
+        };
+        return Ok((container, streams));
+    }
+    let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
+    let (errors, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
+    let mut stdin = None;
+    if order.stdin {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+        builder = builder.with_stdin(read);
+        stdin = Some(File::from(write));
+    }
+    let container = builder
+        .with_stdout(stdout)
+        .with_stderr(stderr)
         .validate_id()?
         .as_init(folder)
         .with_systemd(false)
-        .with_detach(false);
-    Ok(builder.build()?)
+        .with_detach(false)
+        .build()?;
+    let streams = Streams {
+        stdin,
+        terminal: None,
+        outputs: vec![
+            ("stdout", channel::STDOUT, File::from(output)),
+            ("stderr", channel::STDERR, File::from(errors)),
+        ],
+    };
+    Ok((container, streams))
 }
 
 /// What this process ignores (a Rust program does broken pipes) its container would ignore too:

@@ -139,22 +139,7 @@ impl Instance {
         };
     }
 
-    pub async fn spawn(
-        &self,
-        spec: &oci_spec::runtime::Spec,
-        id: String,
-        image: &Image,
-        log: PathBuf,
-        state: PathBuf,
-        termination_log: Option<PathBuf>,
-    ) -> io::Result<()> {
-        let order = Order {
-            id,
-            layers: image.layers.clone(),
-            log,
-            state,
-            termination_log,
-        };
+    pub async fn spawn(&self, spec: &oci_spec::runtime::Spec, order: Order) -> io::Result<()> {
         let (folder, spec) = (self.folder.clone(), spec.clone());
         tokio::task::spawn_blocking(move || {
             folder.write(&order, &spec)?;

@@ -1,0 +1,191 @@
+//! Joining a running container's own streams: the shim's side, and how a kubelet reaches it.
+//!
+//! The shim listens on a socket in the container's folder and speaks [`frames`](super::frames) on it.
+//! Who attaches hears what the container says from then on, and speaks to it where it reads. One that
+//! takes nothing for a while is let go, so that the container is not held up.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::exec::{SUCCESS, feed};
+use super::frames::{self, Voice};
+use super::{Folder, Order};
+use crate::serve::nodes::channel;
+
+const SOCKET: &str = "attach.sock";
+/// How long the container waits for one who listens.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether one who comes is going to speak, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    Listen,
+    Speak,
+}
+
+/// Connects to a container's streams.
+pub fn join(folder: &Folder, intent: Intent) -> io::Result<tokio::net::UnixStream> {
+    // The kernel takes short paths only.
+    let folder = File::open(folder.path())?;
+    let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());
+    let socket = UnixStream::connect(path)?;
+    if intent == Intent::Speak {
+        // An empty word says that more will come.
+        Voice::new(socket.try_clone()?).say(channel::STDIN, &[])?;
+    }
+    socket.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(socket)
+}
+
+/// A socket for those who come. For a process of one thread.
+pub fn listen(folder: &Path) -> io::Result<UnixListener> {
+    std::env::set_current_dir(folder)?;
+    let _left_by_a_refusal = std::fs::remove_file(SOCKET);
+    let listener = UnixListener::bind(SOCKET);
+    std::env::set_current_dir("/")?;
+    listener
+}
+
+/// Everybody who listens to a container.
+#[derive(Clone, Default)]
+pub struct Audience(Arc<Mutex<Vec<Voice>>>);
+
+impl Audience {
+    fn all(&self) -> MutexGuard<'_, Vec<Voice>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, channel: u8, bytes: &[u8]) {
+        self.all().retain(|voice| {
+            let told = voice.say(channel, bytes).is_ok();
+            if !told {
+                voice.hang_up();
+            }
+            told
+        });
+    }
+
+    /// The container has ended.
+    pub fn dismiss(&self) {
+        self.tell(channel::STATUS, SUCCESS.as_bytes());
+        self.all().clear();
+    }
+
+    fn leave(&self, gone: &Voice) {
+        gone.hang_up();
+        self.all().retain(|voice| !voice.is(gone));
+    }
+
+    /// A stream that everybody hears while it is read.
+    pub fn hearing(&self, channel: u8, from: File) -> Overheard {
+        Overheard {
+            from,
+            channel,
+            audience: self.clone(),
+        }
+    }
+}
+
+pub struct Overheard {
+    from: File,
+    channel: u8,
+    audience: Audience,
+}
+
+impl Read for Overheard {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.from.read(buffer)?;
+        if let Some(said) = buffer.get(..length).filter(|said| !said.is_empty()) {
+            self.audience.tell(self.channel, said);
+        }
+        Ok(length)
+    }
+}
+
+/// What is said to a container.
+#[derive(Clone)]
+pub struct Ear {
+    stdin: Arc<Mutex<Option<File>>>,
+    once: bool,
+    terminal: Option<Arc<File>>,
+}
+
+impl Ear {
+    pub fn new(order: &Order, stdin: Option<File>, terminal: Option<File>) -> Self {
+        Self {
+            stdin: Arc::new(Mutex::new(stdin)),
+            once: order.stdin_once,
+            terminal: terminal.map(Arc::new),
+        }
+    }
+
+    fn stdin(&self) -> MutexGuard<'_, Option<File>> {
+        self.stdin.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what one says until he leaves.
+    fn hear(&self, socket: &UnixStream) {
+        let mut speaks = false;
+        let mut reading = socket;
+        while let Ok(Some((channel, message))) = frames::read(&mut reading) {
+            match channel {
+                channel::STDIN => {
+                    speaks = true;
+                    if !self.pass_on(socket, &message) {
+                        break;
+                    }
+                }
+                channel::RESIZE => {
+                    if let Some(terminal) = &self.terminal {
+                        frames::resize(terminal, &message);
+                    }
+                }
+                _ if frames::closes_stdin(channel, &message) && self.once => *self.stdin() = None,
+                _ => {}
+            }
+        }
+        if speaks && self.once {
+            *self.stdin() = None;
+        }
+    }
+
+    /// Whether the conversation goes on.
+    fn pass_on(&self, socket: &UnixStream, message: &[u8]) -> bool {
+        let mut stdin = self.stdin();
+        let Some(open) = stdin.as_mut() else {
+            return true;
+        };
+        match feed(open, socket, message) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => false,
+            Err(_nobody_reads) => {
+                *stdin = None;
+                true
+            }
+        }
+    }
+}
+
+/// Takes in everybody who comes, until the process ends.
+pub fn welcome(listener: UnixListener, audience: Audience, ear: Ear) {
+    std::thread::spawn(move || {
+        for socket in listener.incoming().flatten() {
+            let Ok(writing) = socket.try_clone() else {
+                continue;
+            };
+            let _slower_is_fine = writing.set_write_timeout(Some(PATIENCE));
+            let voice = Voice::new(writing);
+            audience.all().push(voice.clone());
+            let (audience, ear) = (audience.clone(), ear.clone());
+            std::thread::spawn(move || {
+                ear.hear(&socket);
+                audience.leave(&voice);
+            });
+        }
+    });
+}
