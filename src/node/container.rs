@@ -17,6 +17,7 @@ pub mod frames;
 pub mod log;
 pub mod shim;
 mod terminal;
+mod user;
 
 use std::fs;
 use std::io;
@@ -47,14 +48,26 @@ pub struct Order {
     pub state: PathBuf,
     /// A file that the container can write, read when it has ended.
     pub termination_log: Option<PathBuf>,
-    /// Whether it reads what those who attach to it say.
     #[serde(default)]
-    pub stdin: bool,
-    /// Its input ends with the first who attaches.
-    #[serde(default)]
-    pub stdin_once: bool,
+    pub input: Input,
     #[serde(default)]
     pub terminal: bool,
+    /// What it is stopped with, where its image says so: `SIGQUIT`, `QUIT`, `3`.
+    #[serde(default)]
+    pub stop_signal: Option<String>,
+    /// Where its termination log is empty after a failure, the end of its log speaks.
+    #[serde(default)]
+    pub falls_back_to_log: bool,
+}
+
+/// Whether a container reads what those who attach to it say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Input {
+    #[default]
+    None,
+    Open,
+    /// Until the first who speaks has left.
+    Once,
 }
 
 /// What the shim says when the container runs.
@@ -175,6 +188,15 @@ impl Folder {
         }
     }
 
+    /// What the container is stopped with.
+    pub fn stop_signal(&self) -> Signal {
+        let order = self.order().ok();
+        let named = order.and_then(|order| order.stop_signal);
+        named
+            .and_then(|name| signal_of(&name))
+            .unwrap_or(Signal::TERM)
+    }
+
     /// Whether its shim is alive. A shim that died without a word (killed, out of memory) leaves
     /// neither an exit nor a process.
     pub fn is_kept(&self) -> bool {
@@ -185,6 +207,26 @@ impl Folder {
                 line.windows(path.len()).any(|part| part == path)
             })
     }
+}
+
+fn signal_of(name: &str) -> Option<Signal> {
+    if let Ok(number) = name.parse() {
+        return Signal::from_named_raw(number);
+    }
+    let name = name.to_ascii_uppercase();
+    Some(match name.strip_prefix("SIG").unwrap_or(&name) {
+        "HUP" => Signal::HUP,
+        "INT" => Signal::INT,
+        "QUIT" => Signal::QUIT,
+        "ABRT" => Signal::ABORT,
+        "KILL" => Signal::KILL,
+        "USR1" => Signal::USR1,
+        "USR2" => Signal::USR2,
+        "ALRM" => Signal::ALARM,
+        "TERM" => Signal::TERM,
+        "WINCH" => Signal::WINCH,
+        _ => return None,
+    })
 }
 
 /// Writes whole or not at all.

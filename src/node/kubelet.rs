@@ -28,6 +28,7 @@ use tokio::sync::{Mutex, watch};
 use super::image::store::Store;
 use super::image::{Image, ImageError, Name, own, registry};
 use super::network::{Network, NetworkError, Range};
+use super::pod::claim::Claims;
 use super::pod::{Trouble, Worker};
 use super::service::plan::Ground;
 use super::service::table::Table;
@@ -77,6 +78,7 @@ pub struct Shared {
     options: Options,
     images: Store,
     network: Network,
+    claims: Claims,
     address: IpAddr,
     /// Held while an address is chosen.
     addresses: Mutex<BTreeMap<String, IpAddr>>,
@@ -114,17 +116,20 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
     };
     let client = options.client.clone();
     let (services, _) = watch::channel(Table::default());
+    let claims = Claims::new(options.client.clone(), &options.run);
     let shared = Arc::new(Shared {
         addresses: Mutex::new(taken(&options.run)),
         options,
         images,
         network,
+        claims: claims.clone(),
         address,
     });
     tokio::join!(
         heartbeat(Arc::clone(&shared)),
         follow(&shared),
         Box::pin(service::follow::run(client, ground, door, services)),
+        Box::pin(claims.reclaim())
     );
     Ok(())
 }
@@ -321,6 +326,10 @@ impl Shared {
     /// The machine's own address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    pub fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     pub fn namespace(&self, uid: &str) -> PathBuf {

@@ -5,9 +5,12 @@
 //! waits for a change of either. Which container is next and how long one waits are the rules of
 //! [`crate::agent::order`]; phase and conditions those of [`crate::agent::status`].
 
+pub mod claim;
 pub mod environment;
 mod instance;
+mod ownership;
 pub mod probe;
+mod question;
 mod stop;
 pub mod volume;
 
@@ -22,14 +25,16 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use tokio::sync::{mpsc, watch};
 
-use super::container::{Order, bundle};
+use super::container::{Input, Order, bundle};
+use super::image::Image;
 use super::kubelet::Shared;
 use crate::agent::order::back_off_after;
 use crate::agent::pod::{Address, ContainerStatus, Pod, Running, State, Terminated, Waiting};
 use crate::agent::status;
 use crate::stdx::clock;
 use instance::{Instance, Stage};
-use probe::Verdict;
+use probe::{Probes, Verdict};
+use question::Question;
 
 /// Without news a pod is looked at this often: files say what a lost event did not.
 const LOOK: Duration = Duration::from_secs(5);
@@ -59,6 +64,8 @@ pub struct Worker {
     tell: mpsc::UnboundedSender<News>,
     /// By container name.
     instances: BTreeMap<String, Instance>,
+    /// Found running by this life of the program, and their probes not yet resumed.
+    adopted: Vec<String>,
     address: Option<IpAddr>,
     mounts: Option<volume::Volumes>,
     started_at: Timestamp,
@@ -83,6 +90,7 @@ impl Worker {
             news,
             tell,
             instances: BTreeMap::new(),
+            adopted: Vec::new(),
             address: None,
             mounts: None,
             started_at: clock::now(),
@@ -136,7 +144,39 @@ impl Worker {
             .and_then(|text| text.parse().ok());
         for instance in instance::find(&folder) {
             instance.watch(self.tell.clone());
+            if instance.is_running() {
+                self.adopted.push(instance.name.clone());
+            }
             self.instances.insert(instance.name.clone(), instance);
+        }
+    }
+
+    /// Asks again what an earlier life of this program asked; what it knew last is in the status.
+    fn resume_probes(&mut self, object: &PodObject) {
+        let Some(address) = self.address else {
+            return;
+        };
+        if self.adopted.is_empty() {
+            return;
+        }
+        let Some(mut pod) = Self::parse(object) else {
+            return;
+        };
+        for name in std::mem::take(&mut self.adopted) {
+            let Some(instance) = self.instances.get_mut(&name) else {
+                continue;
+            };
+            let Some(container) = instance::container(object, &instance.name) else {
+                continue;
+            };
+            let slot = (0..pod.spec.slots()).find(|slot| {
+                let container = pod.spec.container(*slot);
+                container.is_some_and(|it| it.name == instance.name)
+            });
+            let before = slot.and_then(|slot| pod.status.container_mut(slot));
+            let probes = Probes::of(container, address);
+            let shared = Arc::clone(&self.shared);
+            instance.probe((None, probes), before.as_deref(), shared, self.tell.clone());
         }
     }
 
@@ -162,6 +202,7 @@ impl Worker {
         for instance in self.instances.values_mut() {
             instance.look();
         }
+        self.resume_probes(object);
         let Some(mut pod) = self.read(object) else {
             return LOOK;
         };
@@ -265,11 +306,14 @@ impl Worker {
         let before = self.instances.remove(name);
         let mut instance = Instance::new(name, attempt, before.as_ref(), &self.folder());
         if let Err(trouble) = self.prepare(object, &mut instance).await {
-            let severity = trouble.reason;
-            self.shared
-                .warn(object, Some(name), "Failed", &trouble.message)
-                .await;
-            instance.refuse(severity, trouble.message, before.as_ref());
+            let reason = trouble.reason;
+            let event = if matches!(reason, "CreateContainerConfigError" | "RunContainerError") {
+                format!("Error: {}", trouble.message)
+            } else {
+                trouble.message.clone()
+            };
+            self.shared.warn(object, Some(name), "Failed", &event).await;
+            instance.refuse(reason, trouble.message, before.as_ref());
         }
         self.instances.insert(name.to_owned(), instance);
     }
@@ -285,43 +329,39 @@ impl Worker {
             .await
             .map_err(|message| Trouble {
                 reason: "CreateContainerConfigError",
-                message: format!("Error: {message}"),
+                message,
             })?;
         let volumes = self.mounts.as_ref().ok_or_else(|| Trouble {
             reason: "CreateContainerConfigError",
-            message: "Error: volumes are not there yet".to_owned(),
+            message: "volumes are not there yet".to_owned(),
         })?;
         let (mounts, termination_log) = volumes
             .mounts(container, &instance.folder_path())
             .map_err(|message| Trouble {
                 reason: "CreateContainerConfigError",
-                message: format!("Error: {message}"),
+                message,
             })?;
         let spec = object.spec.as_ref();
         let security = spec.and_then(|spec| spec.security_context.as_ref());
         let network = (spec.and_then(|spec| spec.host_network) != Some(true))
             .then(|| self.shared.namespace(&self.uid));
         let id = instance.id(&self.uid);
-        let groups = security.map(|it| {
-            let asked = it.supplemental_groups.clone().unwrap_or_default();
-            asked.into_iter().chain(it.fs_group).collect::<Vec<i64>>()
-        });
         let runtime = bundle::spec(&bundle::Parts {
             id: &id,
+            pod: &described(object),
             container,
             image: &image.configuration,
+            layers: &image.layers,
             rootfs: &instance.folder_path().join("rootfs"),
             environment: &environment,
             mounts: &mounts,
             hostname: &volume::hostname(object),
             network: network.as_deref(),
-            user: security.and_then(|it| it.run_as_user),
-            group: security.and_then(|it| it.run_as_group),
-            groups: groups.as_deref().unwrap_or_default(),
+            pod_security: security,
         })
         .map_err(|error| Trouble {
             reason: "CreateContainerConfigError",
-            message: format!("Error: {error}"),
+            message: error.to_string(),
         })?;
         self.shared
             .note(object, &instance.name, "Created", "Container created")
@@ -332,32 +372,48 @@ impl Worker {
             log: instance.log(&self.folder()),
             state: self.shared.state_folder(),
             termination_log,
-            stdin: container.stdin == Some(true),
-            stdin_once: container.stdin_once == Some(true),
+            input: match (container.stdin, container.stdin_once) {
+                (Some(true), Some(true)) => Input::Once,
+                (Some(true), _) => Input::Open,
+                _ => Input::None,
+            },
             terminal: container.tty == Some(true),
+            stop_signal: stop_signal(&image),
+            falls_back_to_log: container.termination_message_policy.as_deref()
+                == Some("FallbackToLogsOnError"),
         };
         instance
             .spawn(&runtime, order)
             .await
             .map_err(|error| Trouble {
                 reason: "RunContainerError",
-                message: format!("Error: {error}"),
+                message: error.to_string(),
             })?;
         instance.watch(self.tell.clone());
         self.shared
             .note(object, &instance.name, "Started", "Container started")
             .await;
         if let Some(address) = self.address {
-            let probes = probe::Probes::of(container, address);
-            instance.probe(probes, Arc::clone(&self.shared), self.tell.clone());
+            let hook = container.lifecycle.as_ref();
+            let hook = hook.and_then(|it| it.post_start.as_ref());
+            let hook = hook.map(|hook| Question::of_hook(hook, container, address));
+            let probes = Probes::of(container, address);
+            let shared = Arc::clone(&self.shared);
+            instance.probe((hook, probes), None, shared, self.tell.clone());
         }
         Ok(())
     }
 
-    /// The pod as the agent's rules read it, with the statuses of what really runs.
-    fn read(&self, object: &PodObject) -> Option<Pod> {
+    /// The pod as the agent's rules read it.
+    fn parse(object: &PodObject) -> Option<Pod> {
         let mut pod: Pod = serde_json::from_value(serde_json::to_value(object).ok()?).ok()?;
         pod.align_statuses();
+        Some(pod)
+    }
+
+    /// The same with the statuses of what really runs.
+    fn read(&self, object: &PodObject) -> Option<Pod> {
+        let mut pod = Self::parse(object)?;
         pod.status.start_time.get_or_insert(self.started_at);
         for slot in 0..pod.spec.slots() {
             let is_regular_init = pod.spec.is_init(slot)
@@ -403,6 +459,20 @@ impl Worker {
     }
 }
 
+/// What the image wants to be stopped with.
+fn stop_signal(image: &Image) -> Option<String> {
+    let configuration = image.configuration.config().as_ref();
+    configuration.and_then(|it| it.stop_signal().clone())
+}
+
+/// Source: `pkg/kubelet/util/format`.
+fn described(pod: &PodObject) -> String {
+    let metadata = &pod.metadata;
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let (name, namespace) = (text(&metadata.name), text(&metadata.namespace));
+    format!("{name}_{namespace}({})", text(&metadata.uid))
+}
+
 fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(now)).unwrap_or_default()
 }
@@ -437,6 +507,10 @@ fn show(instance: &Instance, to: &mut ContainerStatus, is_regular_init: bool) {
     to.started = false;
     to.ready = false;
     match &instance.stage {
+        Stage::Running(_) if !instance.is_hooked => {
+            to.container_id = instance.container_id();
+            to.state = State::waiting("ContainerCreating", String::new());
+        }
         Stage::Creating => to.state = State::waiting("ContainerCreating", String::new()),
         Stage::Refused {
             reason, message, ..

@@ -68,8 +68,26 @@ pub enum Effect {
     Connect(String),
     /// About a rehearsal.
     Rehearse(Wish),
+    /// The terminal goes to a process of a container until that ends.
+    Lend(Visit),
     /// Appends to the history of the `:` line.
     Remember(String),
+}
+
+/// Which process of a container the terminal is lent to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Visit {
+    pub pod: ObjectKey,
+    pub container: String,
+    pub kind: VisitKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum VisitKind {
+    /// A shell that is started for it.
+    Shell,
+    /// The container's own process; whether it reads, whether it has a terminal.
+    Attach { stdin: bool, terminal: bool },
 }
 
 /// Something to compute away from the screen's thread.

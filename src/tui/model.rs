@@ -131,6 +131,7 @@ pub struct MenuChoice {
 pub enum Then {
     Command(Command),
     Copy(String),
+    Visit(super::effect::Visit),
     Nothing,
 }
 

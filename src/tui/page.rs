@@ -133,6 +133,11 @@ pub trait Page {
         Vec::new()
     }
 
+    /// The container under the cursor, where containers are shown.
+    fn container(&self) -> Option<String> {
+        None
+    }
+
     /// The filter in force, for the `/` line.
     fn filter(&self) -> Option<&str> {
         None

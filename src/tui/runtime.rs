@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod feed;
 pub mod history;
 pub mod input;
+mod lend;
 pub mod logs;
 pub mod outside;
 pub mod paint;

@@ -9,6 +9,7 @@ mod input;
 mod moves;
 mod propose;
 pub mod rehearse;
+mod visit;
 pub mod walk;
 
 use jiff::{SignedDuration, Timestamp};

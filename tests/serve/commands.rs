@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -154,6 +155,7 @@ fn commands_run_in_containers() {
     refused(&stage);
     older_clients(&stage);
     attached(&stage);
+    from_the_console(&stage);
     copied(&stage);
     forwarded(&stage);
     used(&stage);
@@ -216,6 +218,11 @@ struct Screen {
     terminal: Box<dyn portable_pty::MasterPty + Send>,
     keys: Box<dyn Write + Send>,
     told: std::sync::mpsc::Receiver<Vec<u8>>,
+    shown: vt100::Parser,
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).unwrap()
 }
 
 fn size(rows: u16, cols: u16) -> PtySize {
@@ -229,9 +236,14 @@ fn size(rows: u16, cols: u16) -> PtySize {
 
 impl Screen {
     fn open(stage: &Stage, arguments: &[&str]) -> Self {
+        Self::of(stage, &stage.kubectl, arguments)
+    }
+
+    fn of(stage: &Stage, program: &Path, arguments: &[&str]) -> Self {
         let pair = native_pty_system().openpty(size(33, 99)).unwrap();
-        let mut builder = CommandBuilder::new(&stage.kubectl);
+        let mut builder = CommandBuilder::new(program);
         builder.args(arguments);
+        builder.env("TERM", "xterm-256color");
         builder.env("KUBECONFIG", stage.folder.path().join("kubeconfig"));
         builder.env("HOME", stage.folder.path());
         let child = pair.slave.spawn_command(builder).unwrap();
@@ -248,6 +260,7 @@ impl Screen {
             keys: pair.master.take_writer().unwrap(),
             terminal: pair.master,
             told,
+            shown: vt100::Parser::new(cells(33), cells(99), 0),
         }
     }
 
@@ -255,13 +268,25 @@ impl Screen {
         self.keys.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Waits for a text among what is said from now on, or on the screen.
     #[track_caller]
-    fn expect(&self, wanted: &str) {
+    fn expect(&mut self, wanted: &str) {
         let mut seen = Vec::new();
-        while !String::from_utf8_lossy(&seen).contains(wanted) {
+        let holds = |seen: &[u8], screen: &vt100::Parser| {
+            String::from_utf8_lossy(seen).contains(wanted)
+                || screen.screen().contents().contains(wanted)
+        };
+        while !holds(&seen, &self.shown) {
             match self.told.recv_timeout(PATIENCE) {
-                Ok(more) => seen.extend(more),
-                Err(_) => panic!("no {wanted:?} in {:?}", String::from_utf8_lossy(&seen)),
+                Ok(more) => {
+                    self.shown.process(&more);
+                    seen.extend(more);
+                }
+                Err(error) => panic!(
+                    "{error}: no {wanted:?} in {:?}\n{}",
+                    String::from_utf8_lossy(&seen),
+                    self.shown.screen().contents()
+                ),
             }
         }
     }
@@ -293,6 +318,49 @@ fn attached(stage: &Stage) {
     let mut screen = Screen::open(stage, &["attach", "-it", "web", "-c", "screen"]);
     screen.press("while ! stty size | grep -q '33 99'; do :; done; echo a${TERM}z\n");
     screen.expect("axtermz\r\n");
+    screen.child.kill().unwrap();
+    screen.child.wait().unwrap();
+}
+
+/// The console lends its terminal to a shell, and has it back when that ends.
+fn from_the_console(stage: &Stage) {
+    const TAKEN: &str = "\x1b[?1049h";
+    let kubeconfig = stage.folder.path().join("kubeconfig");
+    let options = ["pods", "--kubeconfig", kubeconfig.to_str().unwrap()];
+    let console = Path::new(env!("CARGO_BIN_EXE_bayplan"));
+    let mut screen = Screen::of(stage, console, &options);
+    screen.expect("web");
+    // In the pod, on its container.
+    screen.press("\r");
+    screen.expect("chat");
+    screen.press("x");
+    screen.expect("shell in app of web; ctrl-] leaves");
+    screen.press("while ! stty size | grep -q '33 99'; do :; done; echo a$((40 + 2))z; id -u\r");
+    screen.expect("a42z\r\n1234");
+    screen.terminal.resize(size(40, 120)).unwrap();
+    screen.press("while stty size | grep -q 33; do :; done; echo b$((40 + 3))z\r");
+    screen.expect("b43z");
+    screen.press("exit 7\r");
+    screen.expect(TAKEN);
+    screen.expect("exit code 7: back from container app of pod web");
+    // What is typed is the console's again.
+    screen.press("?");
+    screen.expect("keys and words");
+    screen.press("\x1b");
+    screen.press("x");
+    screen.expect("shell in app of web");
+    screen.press("sleep 45678\r");
+    until(|| running("45678") == 1);
+    screen.press("\x1d");
+    screen.expect(TAKEN);
+    until(|| running("45678") == 0);
+    screen.child.kill().unwrap();
+    screen.child.wait().unwrap();
+
+    let mut screen = Screen::of(stage, console, &[&options[..], &["--read-only"]].concat());
+    screen.expect("web");
+    screen.press("x");
+    screen.expect("`shell` is for changes, and this session is read-only");
     screen.child.kill().unwrap();
     screen.child.wait().unwrap();
 }

@@ -19,6 +19,8 @@ mod durability;
 mod kiosk;
 mod kubectl;
 #[cfg(target_os = "linux")]
+mod lives;
+#[cfg(target_os = "linux")]
 mod names;
 mod rehearsal;
 mod served;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::exec::{SUCCESS, feed};
 use super::frames::{self, Voice};
-use super::{Folder, Order};
+use super::{Folder, Input, Order};
 use crate::serve::nodes::channel;
 
 const SOCKET: &str = "attach.sock";
@@ -119,7 +119,7 @@ impl Ear {
     pub fn new(order: &Order, stdin: Option<File>, terminal: Option<File>) -> Self {
         Self {
             stdin: Arc::new(Mutex::new(stdin)),
-            once: order.stdin_once,
+            once: order.input == Input::Once,
             terminal: terminal.map(Arc::new),
         }
     }

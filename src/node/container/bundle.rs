@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use k8s_openapi::api::core::v1::{Container, SecurityContext};
+use k8s_openapi::api::core::v1::{Container, PodSecurityContext, SecurityContext};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as WireQuantity;
 use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
+use super::user;
 use crate::k8s::quantity::Quantity;
 
 /// Containerd's default capabilities.
@@ -30,6 +31,36 @@ const CAPABILITIES: &[&str] = &[
     "CAP_SYS_CHROOT",
     "CAP_KILL",
     "CAP_AUDIT_WRITE",
+];
+/// The rest: what `ALL` and privileged containers have beside them.
+const OTHER_CAPABILITIES: &[&str] = &[
+    "CAP_AUDIT_CONTROL",
+    "CAP_AUDIT_READ",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_LEASE",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_MAC_ADMIN",
+    "CAP_MAC_OVERRIDE",
+    "CAP_NET_ADMIN",
+    "CAP_NET_BROADCAST",
+    "CAP_PERFMON",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_NICE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
 ];
 const MASKED: &[&str] = &[
     "/proc/acpi",
@@ -71,8 +102,12 @@ pub struct Mount {
 /// What a container is made of.
 pub struct Parts<'a> {
     pub id: &'a str,
+    /// The pod as the kubelet's messages name it: `name_namespace(uid)`.
+    pub pod: &'a str,
     pub container: &'a Container,
     pub image: &'a ImageConfiguration,
+    /// The image's unpacked layers, the lowest first: its own accounts are in them.
+    pub layers: &'a [PathBuf],
     pub rootfs: &'a Path,
     pub environment: &'a BTreeMap<String, String>,
     pub mounts: &'a [Mount],
@@ -80,9 +115,7 @@ pub struct Parts<'a> {
     /// The pod's network, if it has one of its own.
     pub network: Option<&'a Path>,
     /// The pod's security context, where the container's own says nothing.
-    pub user: Option<i64>,
-    pub group: Option<i64>,
-    pub groups: &'a [i64],
+    pub pod_security: Option<&'a PodSecurityContext>,
 }
 
 /// Why a container cannot be configured; the kubelet's `CreateContainerConfigError`.
@@ -90,10 +123,17 @@ pub struct Parts<'a> {
 pub enum BundleError {
     #[error("no command specified")]
     NoCommand,
-    #[error("container has runAsNonRoot and image will run as root")]
-    Root,
-    #[error("image's user `{0}` is a name; runAsUser must give its number")]
-    NamedUser(String),
+    #[error("container has runAsNonRoot and image will run as root {0}")]
+    Root(String),
+    #[error("container's runAsUser breaks non-root policy {0}")]
+    AsksForRoot(String),
+    #[error(
+        "container has runAsNonRoot and image has non-numeric user ({0}), cannot verify user is \
+         non-root {1}"
+    )]
+    NamedUser(String, String),
+    #[error("unable to find user {0}: no matching entries in passwd file")]
+    NoAccount(String),
     #[error("the runtime does not take its configuration: {0}")]
     Refused(#[from] serde_json::Error),
 }
@@ -106,10 +146,10 @@ pub fn cgroup(id: &str) -> String {
 /// Writes the configuration.
 pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
     let arguments = arguments(parts)?;
-    let (user, group) = user(parts)?;
+    let identity = user::identity(parts)?;
     let security = parts.container.security_context.as_ref();
     let privileged = security.and_then(|it| it.privileged) == Some(true);
-    let capabilities = capabilities(security);
+    let capabilities = capabilities(security, privileged);
     let mut environment: Vec<String> = parts
         .environment
         .iter()
@@ -131,7 +171,11 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
         },
         "process": {
             "terminal": parts.container.tty == Some(true),
-            "user": {"uid": user, "gid": group, "additionalGids": parts.groups},
+            "user": {
+                "uid": identity.user,
+                "gid": identity.group,
+                "additionalGids": identity.groups,
+            },
             "args": arguments,
             "env": environment,
             "cwd": folder.unwrap_or_else(|| "/".to_owned()),
@@ -147,7 +191,7 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
         "linux": {
             "namespaces": namespaces(parts),
             "cgroupsPath": format!("/{}", cgroup(parts.id)),
-            "resources": resources(parts.container),
+            "resources": resources(parts.container, privileged),
             "maskedPaths": if privileged { &[] } else { MASKED },
             "readonlyPaths": if privileged { &[] } else { READ_ONLY },
         },
@@ -203,32 +247,7 @@ pub fn expand(text: &str, environment: &BTreeMap<String, String>) -> String {
     result + rest
 }
 
-fn user(parts: &Parts<'_>) -> Result<(i64, i64), BundleError> {
-    let security = parts.container.security_context.as_ref();
-    let asked = security.and_then(|it| it.run_as_user).or(parts.user);
-    let asked_group = security.and_then(|it| it.run_as_group).or(parts.group);
-    let named = parts
-        .image
-        .config()
-        .as_ref()
-        .and_then(|image| image.user().clone());
-    let named = named.unwrap_or_default();
-    let (user, group) = named.split_once(':').unwrap_or((&named, ""));
-    let number = |text: &str| match text {
-        "" | "root" => Some(0),
-        text => text.parse::<i64>().ok(),
-    };
-    let user = match asked {
-        Some(user) => user,
-        None => number(user).ok_or_else(|| BundleError::NamedUser(named.clone()))?,
-    };
-    if user == 0 && security.and_then(|it| it.run_as_non_root) == Some(true) {
-        return Err(BundleError::Root);
-    }
-    Ok((user, asked_group.or_else(|| number(group)).unwrap_or(0)))
-}
-
-fn capabilities(security: Option<&SecurityContext>) -> Vec<String> {
+fn capabilities(security: Option<&SecurityContext>, privileged: bool) -> Vec<String> {
     let changes = security.and_then(|it| it.capabilities.as_ref());
     let full = |name: &String| {
         let name = name.to_ascii_uppercase();
@@ -244,16 +263,25 @@ fn capabilities(security: Option<&SecurityContext>) -> Vec<String> {
         .flatten()
         .map(full)
         .collect();
-    let added = changes
+    let added: Vec<String> = changes
         .and_then(|it| it.add.as_ref())
         .into_iter()
         .flatten()
-        .map(full);
-    let drops_all = dropped.iter().any(|name| name == "CAP_ALL");
-    let kept = CAPABILITIES
-        .iter()
-        .map(|name| (*name).to_owned())
-        .filter(|name| !drops_all && !dropped.contains(name));
+        .map(full)
+        .collect();
+    let is_all = |names: &[String]| names.iter().any(|name| name == "CAP_ALL");
+    let every = CAPABILITIES.iter().chain(OTHER_CAPABILITIES);
+    let usual: Vec<&str> = if privileged || is_all(&added) {
+        every.copied().collect()
+    } else {
+        CAPABILITIES.to_vec()
+    };
+    let drops_all = is_all(&dropped) && !is_all(&added);
+    let kept = usual
+        .into_iter()
+        .map(str::to_owned)
+        .filter(|name| privileged || !(drops_all || dropped.contains(name)));
+    let added = added.iter().filter(|name| *name != "CAP_ALL").cloned();
     let mut all: Vec<String> = kept.chain(added).collect();
     all.sort_unstable();
     all.dedup();
@@ -318,7 +346,7 @@ fn mounts(parts: &Parts<'_>, privileged: bool) -> Vec<Value> {
 }
 
 /// Requests become CPU shares, limits a quota and a most of memory, as the kubelet converts them.
-fn resources(container: &Container) -> Value {
+fn resources(container: &Container, privileged: bool) -> Value {
     let asked = container.resources.as_ref();
     let find = |list: Option<&BTreeMap<String, WireQuantity>>, name: &str| {
         let text = &list?.get(name)?.0;
@@ -339,7 +367,7 @@ fn resources(container: &Container) -> Value {
     let mut all = json!({
         "cpu": cpu,
         "pids": {"limit": PIDS_MAX},
-        "devices": [{"allow": false, "access": "rwm"}],
+        "devices": [{"allow": privileged, "access": "rwm"}],
     });
     if let (Some(limit), Some(all)) = (find(limits, "memory"), all.as_object_mut()) {
         all.insert("memory".to_owned(), json!({"limit": limit.value()}));
@@ -361,16 +389,16 @@ mod tests {
         .unwrap();
         spec(&Parts {
             id: "one",
+            pod: "cart-0_shop(1)",
             container: &container,
             image: &image,
+            layers: &[],
             rootfs: Path::new("/run/one/rootfs"),
             environment: &BTreeMap::from([("NAME".to_owned(), "cart".to_owned())]),
             mounts: &[],
             hostname: "cart-0",
             network: None,
-            user: None,
-            group: None,
-            groups: &[],
+            pod_security: None,
         })
     }
 
@@ -415,18 +443,5 @@ mod tests {
         assert_eq!(cpu.shares(), Some(256));
         assert_eq!(cpu.quota(), Some(150_000));
         assert_eq!(resources.memory().unwrap().limit(), Some(64 << 20));
-    }
-
-    #[test]
-    fn root_is_refused_where_it_is_forbidden() {
-        let container =
-            json!({"name": "a", "command": ["x"], "securityContext": {"runAsNonRoot": true}});
-        assert!(matches!(
-            spec_of(container.clone(), &json!({})),
-            Err(BundleError::Root)
-        ));
-        assert!(spec_of(container.clone(), &json!({"User": "1000"})).is_ok());
-        let named = spec_of(container, &json!({"User": "web"}));
-        assert!(matches!(named, Err(BundleError::NamedUser(_))));
     }
 }

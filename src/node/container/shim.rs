@@ -12,18 +12,23 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, unshare};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
 
 use super::attach::{self, Audience, Ear};
-use super::log::Writer;
-use super::{Exit, Folder, Order, Started, put, start_ticks, terminal};
+use super::log::{Query, Reader, Writer};
+use super::{Exit, Folder, Input, Order, Started, put, start_ticks, terminal};
 use crate::serve::nodes::channel;
 use crate::stdx::clock;
 
 /// The kubelet reads no more of a termination message.
 const MESSAGE_BYTES_MAX: usize = 4096;
+/// The same where the log speaks instead (`pkg/kubelet/container`).
+const FALLBACK_LINES_MAX: usize = 80;
+const FALLBACK_BYTES_MAX: usize = 2048;
 
 /// Entry point of the hidden command, with `--keep`: keeps the container of this folder until it
 /// has ended.
@@ -126,7 +131,7 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
         out_of_memory: ran_out_of_memory(&order.id),
         at,
         error: None,
-        message: message(order.termination_log.as_deref()),
+        message: message(&order, code),
     };
     container.delete(true)?;
     Ok(exit)
@@ -139,6 +144,7 @@ fn mount_image(folder: &Path, order: &Order) -> anyhow::Result<()> {
         "/",
         MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
     )?;
+    forget_other_pods(folder, order)?;
     // The kernel takes one page of options: layers are named relative to their folder.
     let base = order.layers.first().and_then(|layer| layer.parent());
     if let Some(base) = base {
@@ -180,6 +186,28 @@ struct Streams {
     outputs: Vec<(&'static str, u8, File)>,
 }
 
+/// What is mounted for other pods (their networks, their volumes in memory) would otherwise be held
+/// here for as long as this container lives.
+fn forget_other_pods(folder: &Path, order: &Order) -> anyhow::Result<()> {
+    let own = folder.parent().and_then(Path::parent);
+    let (Some(node), Some(pod)) = (order.state.parent(), own) else {
+        return Ok(());
+    };
+    let uid = pod.file_name().unwrap_or_default();
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    for line in mounts.lines() {
+        let target = line.split(' ').nth(4).unwrap_or_default();
+        let target = Path::new(target);
+        let is_other = target.strip_prefix(node).is_ok_and(|inside| {
+            !inside.as_os_str().is_empty() && inside.iter().all(|part| part != uid)
+        });
+        if is_other {
+            let _gone_with_another = unmount(target, UnmountFlags::DETACH);
+        }
+    }
+    Ok(())
+}
+
 fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> {
     fs::create_dir_all(&order.state)?;
     let mut builder = ContainerBuilder::new(order.id.clone(), SyscallType::default())
@@ -196,7 +224,8 @@ fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> 
         let _gone = fs::remove_file(socket);
         let container = built?;
         let terminal = File::from(terminal::receive(&listener)?);
-        let stdin = order.stdin.then(|| terminal.try_clone()).transpose()?;
+        let reads = order.input != Input::None;
+        let stdin = reads.then(|| terminal.try_clone()).transpose()?;
         let output = terminal.try_clone()?;
         let streams = Streams {
             stdin,
@@ -208,7 +237,7 @@ fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> 
     let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (errors, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
     let mut stdin = None;
-    if order.stdin {
+    if order.input != Input::None {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
         builder = builder.with_stdin(read);
         stdin = Some(File::from(write));
@@ -287,10 +316,25 @@ fn ran_out_of_memory(id: &str) -> bool {
     })
 }
 
-fn message(path: Option<&Path>) -> String {
+fn message(order: &Order, code: i32) -> String {
+    let path = order.termination_log.as_deref();
     let bytes = path
         .and_then(|path| fs::read(path).ok())
         .unwrap_or_default();
+    if bytes.is_empty() && order.falls_back_to_log && code != 0 {
+        return last_lines(&order.log);
+    }
     let end = bytes.len().saturating_sub(MESSAGE_BYTES_MAX);
     String::from_utf8_lossy(bytes.get(end..).unwrap_or_default()).into_owned()
+}
+
+fn last_lines(log: &Path) -> String {
+    let query = Query {
+        tail: Some(FALLBACK_LINES_MAX),
+        ..Query::default()
+    };
+    let said = Reader::open(log, query).and_then(|mut reader| reader.backlog());
+    let said = said.unwrap_or_default();
+    let end = said.len().saturating_sub(FALLBACK_BYTES_MAX);
+    String::from_utf8_lossy(said.get(end..).unwrap_or_default()).into_owned()
 }

@@ -11,9 +11,10 @@ use k8s_openapi::api::core::v1::{Container, Pod as PodObject};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
-use super::probe::{Probes, Verdict};
+use super::probe::{self, Probes, Verdict};
+use super::question::Question;
 use super::{News, back_off};
-use crate::agent::pod::Terminated;
+use crate::agent::pod::{ContainerStatus, Terminated};
 use crate::node::container::{Folder, Order, Started, log_file, runs_folder};
 use crate::node::image::Image;
 use crate::node::kubelet::Shared;
@@ -34,8 +35,10 @@ pub struct Instance {
     pub image: Option<Image>,
     pub has_started: bool,
     pub is_ready: bool,
-    /// What a liveness or startup probe said that means its end.
-    pub unhealthy: Option<String>,
+    /// Its `postStart` hook is done, if it has one; until then it counts as being created.
+    pub is_hooked: bool,
+    /// What a probe or its hook said that means its end.
+    pub unhealthy: Option<Verdict>,
     /// Ends in a row that were soon.
     in_row: u32,
     /// When it may be started again after its end.
@@ -77,6 +80,7 @@ impl Instance {
             image: None,
             has_started: false,
             is_ready: false,
+            is_hooked: true,
             unhealthy: None,
             in_row: before.map_or(0, |before| before.in_row),
             restart_at: Timestamp::MIN,
@@ -167,25 +171,47 @@ impl Instance {
         });
     }
 
-    pub fn probe(&mut self, probes: Probes, shared: Arc<Shared>, tell: UnboundedSender<News>) {
-        self.has_started = !probes.holds_start();
-        self.is_ready = !probes.holds_ready();
-        if probes.is_empty() {
+    /// Begins its hook and probes; what it was before is known of a container that is adopted.
+    pub fn probe(
+        &mut self,
+        (hook, probes): (Option<Question>, Probes),
+        before: Option<&ContainerStatus>,
+        shared: Arc<Shared>,
+        tell: UnboundedSender<News>,
+    ) {
+        self.is_hooked = hook.is_none();
+        self.has_started = before.map_or(!probes.holds_start(), |it| it.started);
+        self.is_ready = before.map_or(!probes.holds_ready(), |it| it.ready);
+        let probes = if self.has_started && before.is_some() {
+            probes.of_started()
+        } else {
+            probes
+        };
+        if hook.is_none() && probes.is_empty() {
             return;
         }
         let (name, attempt, folder) = (self.name.clone(), self.attempt, self.folder.clone());
         self.probes = Some(tokio::spawn(async move {
-            probes
-                .run(&shared, &folder, |verdict| {
-                    let container = name.clone();
-                    tell.send(News::Probe {
-                        container,
-                        attempt,
-                        verdict,
-                    })
-                    .is_ok()
+            let tell = |verdict| {
+                let container = name.clone();
+                tell.send(News::Probe {
+                    container,
+                    attempt,
+                    verdict,
                 })
-                .await;
+                .is_ok()
+            };
+            if let Some(hook) = hook {
+                probe::started(&folder).await;
+                match hook.carry_out(&shared, &folder).await {
+                    Ok(()) => tell(Verdict::Hooked),
+                    Err(why) => {
+                        tell(Verdict::HookFailed(why));
+                        return;
+                    }
+                };
+            }
+            probes.run(&shared, &folder, tell).await;
         }));
     }
 
@@ -194,7 +220,8 @@ impl Instance {
             Verdict::Started => self.has_started = true,
             Verdict::Ready => self.is_ready = true,
             Verdict::Unready(_) => self.is_ready = false,
-            Verdict::Dead(message) => self.unhealthy = Some(message),
+            Verdict::Hooked => self.is_hooked = true,
+            Verdict::Dead(_) | Verdict::HookFailed(_) => self.unhealthy = Some(verdict),
         }
     }
 
@@ -316,9 +343,6 @@ pub fn find(pod: &Path) -> Vec<Instance> {
         .into_iter()
         .map(|(name, attempt)| {
             let mut instance = Instance::new(&name, attempt, None, pod);
-            // What was proved before this program started again is not asked for a second time.
-            instance.has_started = true;
-            instance.is_ready = true;
             instance.look();
             instance
         })

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use k8s_openapi::api::core::v1::{
     Container, DownwardAPIVolumeFile, KeyToPath, Pod as PodObject, Volume, VolumeProjection,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as WireQuantity;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use super::environment::field_of;
+use super::ownership;
+use crate::k8s::quantity::Quantity;
 use crate::node::container::bundle::Mount;
 use crate::node::kubelet::Shared;
 use crate::node::service::DOMAIN;
@@ -33,6 +37,10 @@ impl Volumes {
         for volume in spec.volumes.iter().flatten() {
             let path = folder.join("volumes").join(&volume.name);
             let made = make(shared, pod, volume, &path).await;
+            let made = made.and_then(|path| {
+                owned(pod, volume, &path).map_err(|error| error.to_string())?;
+                Ok(path)
+            });
             let path = made.map_err(|why| {
                 format!(
                     "MountVolume.SetUp failed for volume \"{}\" : {why}",
@@ -112,8 +120,20 @@ async fn make(
         }
         return Ok(source);
     }
+    let claim = volume.persistent_volume_claim.as_ref();
+    let claim = claim.map(|it| it.claim_name.clone());
+    let own = volume.ephemeral.as_ref().map(|_| {
+        let pod = pod.metadata.name.as_deref().unwrap_or_default();
+        format!("{pod}-{}", volume.name)
+    });
+    if let Some(claim) = claim.or(own) {
+        return shared.claims().folder(namespace, &claim).await;
+    }
     fs::create_dir_all(path).map_err(text)?;
-    if volume.empty_dir.is_some() {
+    if let Some(empty) = &volume.empty_dir {
+        if empty.medium.as_deref() == Some("Memory") {
+            in_memory(path, empty.size_limit.as_ref()).map_err(text)?;
+        }
         fs::set_permissions(path, fs::Permissions::from_mode(0o777)).map_err(text)?;
     } else if let Some(map) = &volume.config_map {
         let files = shared
@@ -136,6 +156,43 @@ async fn make(
         return Err("volumes of its type are not supported on this node".to_owned());
     }
     Ok(path.to_path_buf())
+}
+
+/// Gives a volume to the pod's `fsGroup`; what is the machine's own stays as it is.
+fn owned(pod: &PodObject, volume: &Volume, path: &Path) -> io::Result<()> {
+    let security = pod.spec.as_ref();
+    let security = security.and_then(|spec| spec.security_context.as_ref());
+    match security.and_then(|security| Some((security, security.fs_group?))) {
+        Some((security, group)) if volume.host_path.is_none() => {
+            let policy = security.fs_group_change_policy.as_deref();
+            ownership::give(path, group, policy)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An `emptyDir` of memory, no larger than its limit. It stands already after a restart.
+fn in_memory(path: &Path, limit: Option<&WireQuantity>) -> io::Result<()> {
+    let device = |path: &Path| fs::metadata(path).map(|metadata| metadata.dev());
+    if device(path)? != device(path.parent().unwrap_or(path))? {
+        return Ok(());
+    }
+    let bytes = limit.and_then(|limit| Quantity::parse(&limit.0).ok());
+    let options = match bytes {
+        Some(bytes) => format!("mode=0777,size={}", bytes.value()),
+        None => "mode=0777".to_owned(),
+    };
+    let options = std::ffi::CString::new(options)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    Ok(mount("tmpfs", path, "tmpfs", flags, options.as_c_str())?)
+}
+
+/// Takes down what stands in memory, before a pod's folder is removed.
+pub fn unmount_all(pod: &Path) {
+    let entries = fs::read_dir(pod.join("volumes")).into_iter().flatten();
+    for entry in entries.flatten() {
+        let _most_are_folders = unmount(entry.path(), UnmountFlags::DETACH);
+    }
 }
 
 async fn project(

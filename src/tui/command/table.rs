@@ -372,11 +372,11 @@ const CHANGES: &[Entry] = &[
     change("shell", &["x"], "a shell in the container", || {
         Command::Shell
     })
-    .views(&[View::Pods]),
+    .views(&[View::Pods, View::Logs]),
     change("attach", &["a"], "attach to the container", || {
         Command::Attach
     })
-    .views(&[View::Pods]),
+    .views(&[View::Pods, View::Logs]),
     change("port-forward", &["f"], "forward a local port", || {
         Command::PortForward
     })

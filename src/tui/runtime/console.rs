@@ -13,13 +13,14 @@ use tokio_util::sync::CancellationToken;
 use super::appearance::Appearance;
 use super::history::History;
 use super::input::{Input, Inputs};
+use super::lend::{self, Guest, Parting};
 use super::outside::Outside;
 use super::preferences::Preferences;
 use super::terminal::{Terminal, TerminalError};
 use crate::config::settings::Settings;
 use crate::connect::{Access, Catalogue, ConnectError, Kind, Session};
 use crate::stdx::clock;
-use crate::tui::effect::Effect;
+use crate::tui::effect::{Effect, Visit};
 use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
@@ -103,6 +104,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         settings: settings.clone(),
         catalogue: options.catalogue,
         opening: None,
+        visiting: None,
         home: None,
         first_shown: options.shown,
         terminal,
@@ -148,6 +150,8 @@ struct Console {
     catalogue: Option<Catalogue>,
     /// Another cluster that is being opened.
     opening: Option<Opening>,
+    /// A process that is to get the terminal, on its way.
+    visiting: Option<JoinHandle<Result<Guest, String>>>,
     /// The cluster that the rehearsal that is shown is a fork of.
     home: Option<Home>,
     first_shown: CancellationToken,
@@ -238,6 +242,10 @@ impl Console {
                 self.take_over(opened).await?;
                 Ok((None, Urgency::Key))
             }
+            guest = arrived(&mut self.visiting) => {
+                self.lend(guest, inputs).await?;
+                Ok((None, Urgency::Key))
+            }
             Some(msg) = self.messages.recv() => Ok((Some(msg), Urgency::World)),
             () = tokio::time::sleep_until(wake) => Ok((Some(Msg::Tick), Urgency::World)),
         }
@@ -309,6 +317,7 @@ impl Console {
                 Some(Effect::Theme(name)) => self.change_theme(name)?,
                 Some(Effect::Connect(name)) => self.open(name),
                 Some(Effect::Rehearse(wish)) => self.rehearse(wish)?,
+                Some(Effect::Lend(visit)) => self.invite(visit),
                 Some(Effect::Remember(line)) => self.remember(line),
                 Some(other) => tracing::warn!(?other, "effect without a performer"),
             }
@@ -328,6 +337,44 @@ impl Console {
             opened.map_err(|error: ConnectError| error.sentence())
         });
         self.opening = Some(Opening { name, task });
+    }
+
+    /// The screen stays until the process is there.
+    fn invite(&mut self, visit: Visit) {
+        if let Some(earlier) = self.visiting.take() {
+            earlier.abort();
+        }
+        let client = self.session.client().clone();
+        self.visiting = Some(tokio::spawn(lend::invite(client, visit)));
+    }
+
+    /// Lends the terminal to a process, and takes it back whatever happens.
+    async fn lend(
+        &mut self,
+        guest: Result<Guest, String>,
+        inputs: &mut Inputs,
+    ) -> Result<(), TerminalError> {
+        let guest = match guest {
+            Ok(guest) => guest,
+            Err(why) => return self.take(Msg::Notice(Notice::failure(why)), clock::now()),
+        };
+        inputs.pause();
+        let parting = guest.entertain(&mut self.terminal).await;
+        inputs.resume();
+        self.terminal.resume()?;
+        self.terminal.mouse(self.model.mouse)?;
+        self.shown = None;
+        let notice = match parting {
+            Ok(Parting::Ended(notice)) => notice,
+            Ok(Parting::Terminated) => {
+                self.over = true;
+                return Ok(());
+            }
+            Err(error) => Notice::failure(format!("the terminal could not be lent: {error}")),
+        };
+        let (columns, lines) = Terminal::size()?;
+        self.take(Msg::Resize(columns, lines), clock::now())?;
+        self.take(Msg::Notice(notice), clock::now())
     }
 
     /// What is wished about rehearsals.
@@ -524,6 +571,18 @@ impl Console {
         self.shown = Some(screen);
         self.terminal.draw(buffer, caret)
     }
+}
+
+/// The process that was asked for, or why there is none; never, while nothing is. Cancel-safe.
+async fn arrived(
+    visiting: &mut Option<JoinHandle<Result<Guest, String>>>,
+) -> Result<Guest, String> {
+    let Some(under_way) = visiting else {
+        return std::future::pending().await;
+    };
+    let guest = under_way.await;
+    *visiting = None;
+    guest.unwrap_or_else(|broken| Err(broken.to_string()))
 }
 
 /// A name, and the session or why there is none.

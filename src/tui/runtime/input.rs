@@ -27,7 +27,8 @@ pub enum Input {
 
 /// All inputs as one stream.
 pub struct Inputs {
-    events: EventStream,
+    /// None while somebody else reads the keys.
+    events: Option<EventStream>,
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
@@ -37,12 +38,22 @@ pub struct Inputs {
 impl Inputs {
     pub fn open() -> std::io::Result<Self> {
         Ok(Self {
-            events: EventStream::new(),
+            events: Some(EventStream::new()),
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
             proceed: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
         })
+    }
+
+    /// Leaves the keys to somebody else.
+    pub fn pause(&mut self) {
+        self.events = None;
+    }
+
+    /// Reads keys again.
+    pub fn resume(&mut self) {
+        self.events = Some(EventStream::new());
     }
 
     /// The next input. Cancel-safe. After [`Input::End`] there is nothing more to wait for.
@@ -54,7 +65,7 @@ impl Inputs {
                 _ = self.interrupt.recv() => return Input::End,
                 _ = self.hang_up.recv() => return Input::End,
                 _ = self.proceed.recv() => return Input::Continued,
-                event = self.events.next() => event,
+                event = next(&mut self.events) => event,
             };
             match event {
                 Some(Ok(event)) => {
@@ -66,6 +77,13 @@ impl Inputs {
                 Some(Err(_)) | None => return Input::End,
             }
         }
+    }
+}
+
+async fn next(events: &mut Option<EventStream>) -> Option<std::io::Result<Event>> {
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
     }
 }
 

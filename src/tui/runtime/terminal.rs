@@ -95,6 +95,20 @@ impl Terminal {
         self.send(&format!("\u{1b}]52;c;{encoded}\u{7}"))
     }
 
+    /// The plain screen for somebody else, who gets every key: [`Terminal::resume`] takes it back.
+    pub fn lend(&mut self, greeting: &str) -> io::Result<()> {
+        self.shown = None;
+        self.pass_on(LEAVE.as_bytes())?;
+        self.pass_on(greeting.as_bytes())
+    }
+
+    /// What somebody else says, as it is.
+    pub fn pass_on(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = self.out.lock();
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
     /// Gives the terminal back for a while (job control).
     pub fn pause() {
         restore();

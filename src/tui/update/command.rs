@@ -11,7 +11,7 @@ use crate::tui::model::{LineKind, MenuChoice, Model, Open, PLACES_MAX, Then};
 use crate::tui::notice::Notice;
 use crate::tui::view::{Place, Scope, View};
 
-use super::{carry_out, drains, input, moves, propose, rehearse, tell, to_page};
+use super::{carry_out, drains, input, moves, propose, rehearse, tell, to_page, visit};
 
 /// Carries a command out.
 pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -98,6 +98,8 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
         Command::Moves(question) => moves::open(model, question.clone()),
         Command::Act => act(model, now),
         Command::CopyMenu => copy_menu(model, now),
+        Command::Shell => visit::shell(model, now, effects),
+        Command::Attach => visit::attach(model, now, effects),
         Command::Rehearse => rehearse::begin(model, now, effects),
         Command::Rehearsal(command) => rehearse::run(model, command, now, effects),
         other => to_page(model, view, other, now, effects),

@@ -101,6 +101,7 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
         }
         Meaning::Nothing => {
             let pressed: String = model.pressed.iter().map(Chord::to_string).collect();
+            let forbidden = changing(model);
             model.pressed.clear();
             let view = chord
                 .typed()
@@ -108,6 +109,10 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
                 .and_then(|letter| View::ALL.into_iter().find(|view| view.key() == letter));
             match view {
                 Some(view) => command::run(model, &Command::Show(view), now, effects),
+                None if let Some(word) = forbidden => {
+                    let text = format!("`{word}` is for changes, and this session is read-only");
+                    tell(model, Notice::note(text), now);
+                }
                 None if chord.typed().is_some() || !alone => tell(
                     model,
                     Notice::note(format!(
@@ -118,6 +123,15 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
                 None => {}
             }
         }
+    }
+}
+
+/// The command that the pressed keys would be if changes were allowed.
+fn changing(model: &Model) -> Option<&'static str> {
+    let meaning = model.keymap.meaning(&model.pressed, model.view(), false);
+    match meaning {
+        Meaning::Command(entry) if model.read_only() => Some(entry.word),
+        _ => None,
     }
 }
 
@@ -185,6 +199,7 @@ fn menu_key(
                     );
                     effects.push(Effect::Copy(text));
                 }
+                Some(Then::Visit(visit)) => effects.push(Effect::Lend(visit)),
                 Some(Then::Nothing) | None => {}
             }
             return;

@@ -375,6 +375,13 @@ impl Page for LogsPage {
         }
     }
 
+    /// The container of the line under the cursor.
+    fn container(&self) -> Option<String> {
+        let line = self.model.line(self.model.cursor())?;
+        let source = self.model.sources.get(line.line.source)?;
+        Some(source.container.to_string())
+    }
+
     fn filter(&self) -> Option<&str> {
         Some(&self.typed)
     }

@@ -199,6 +199,12 @@ impl Page for PodsPage {
         }
     }
 
+    fn container(&self) -> Option<String> {
+        let (row, index) = self.open_pod()?;
+        let container = row.object.pod()?.containers.get(index)?;
+        Some(container.name.to_string())
+    }
+
     fn filter(&self) -> Option<&str> {
         Some(self.list.table.filter())
     }
@@ -212,6 +218,7 @@ impl Page for PodsPage {
             vec![
                 PageHint::Command(&["open-logs"], "logs"),
                 PageHint::Command(&["enter"], "logs of this container"),
+                PageHint::Command(&["shell"], "shell"),
                 PageHint::Command(&["describe"], "describe"),
                 PageHint::Command(&["yaml"], "yaml"),
                 PageHint::Command(&["back"], "back"),
@@ -234,12 +241,8 @@ impl Page for PodsPage {
 
 impl PodsPage {
     fn enter(&mut self) -> Vec<Ask> {
-        if let Some((row, index)) = self.open_pod() {
-            let container = row
-                .object
-                .pod()
-                .and_then(|pod| pod.containers.get(index))
-                .map(|container| container.name.to_string());
+        if let Some((row, _)) = self.open_pod() {
+            let container = self.container();
             return vec![Ask::Go(Place {
                 view: View::Logs,
                 with: Opening {

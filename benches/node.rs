@@ -1,0 +1,288 @@
+//! The local node beside `runc` by hand: start of a pod, a hundred pods, a log at full speed, and
+//! what an idle pod costs. One JSON line a measurement.
+//!
+//! Needs root, a static busybox and a machine on which root may make namespaces; says why it skips.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a measurement that cannot go on has failed, and it waits for other processes"
+)]
+
+#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the tests of the local node use the rest")]
+#[path = "../tests/serve/containers.rs"]
+mod containers;
+#[cfg(target_os = "linux")]
+#[expect(dead_code, reason = "the tests of a served cluster use the rest")]
+#[path = "../tests/serve/served.rs"]
+mod served;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    node::main();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {}
+
+#[cfg(target_os = "linux")]
+mod node {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use serde_json::{Value, json};
+
+    use crate::containers::{IMAGE, prepare, shell};
+    use crate::served::{Local, Served, command};
+
+    const PODS: &str = "/api/v1/namespaces/default/pods";
+    const STARTS: usize = 20;
+    const MANY: usize = 100;
+    const LOG_BYTES: u64 = 2_000_000_000;
+    const PATIENCE: Duration = Duration::from_mins(3);
+
+    pub fn main() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        if let Err(why) = prepare(folder.path(), &home) {
+            println!("{}", json!({"skipped": why}));
+            return;
+        }
+        let data = folder.path().join("data");
+        let mut command = command(&data, &["--local-node"]);
+        let mut served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
+        let mut local = served.local();
+        begin(&mut local);
+        starts(&mut local);
+        by_hand(folder.path());
+        many(&mut local, &data);
+        log(&mut local, &data);
+        served.kill();
+        let node = data.join("node/netns/node");
+        rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
+    }
+
+    fn pod(name: &str, containers: &[(&str, &str)]) -> String {
+        let containers: Vec<Value> = containers
+            .iter()
+            .map(|(name, script)| {
+                json!({"name": name, "image": IMAGE, "command": ["/bin/sh", "-c", script]})
+            })
+            .collect();
+        json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+            "spec": {
+                "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+                "automountServiceAccountToken": false, "containers": containers,
+            },
+        })
+        .to_string()
+    }
+
+    fn get(local: &mut Local, name: &str) -> (u16, Value) {
+        local.send("GET", &format!("{PODS}/{name}"), "").unwrap()
+    }
+
+    fn until(pause: Duration, mut holds: impl FnMut() -> bool) -> Duration {
+        let begun = Instant::now();
+        while !holds() {
+            assert!(begun.elapsed() < PATIENCE);
+            std::thread::sleep(pause);
+        }
+        begun.elapsed()
+    }
+
+    fn runs(pod: &Value) -> bool {
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        statuses.is_some_and(|all| all.iter().all(|one| one["state"]["running"].is_object()))
+    }
+
+    /// The first pod waits for the service account and warms what is read.
+    fn begin(local: &mut Local) {
+        let first = pod("first", &[("app", "sleep 1000")]);
+        until(Duration::from_millis(50), || {
+            local.send("POST", PODS, &first).unwrap().0 == 201
+        });
+        until(Duration::from_millis(5), || runs(&get(local, "first").1));
+        delete(local, "first");
+    }
+
+    fn delete(local: &mut Local, name: &str) {
+        local.send("DELETE", &format!("{PODS}/{name}"), "").unwrap();
+        until(Duration::from_millis(5), || get(local, name).0 == 404);
+    }
+
+    /// From the request to both containers running, as the API tells it.
+    fn starts(local: &mut Local) {
+        let object = pod("two", &[("app", "sleep 1000"), ("side", "sleep 1000")]);
+        let mut all = Vec::new();
+        for _ in 0..STARTS {
+            let begun = Instant::now();
+            assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
+            until(Duration::from_millis(1), || runs(&get(local, "two").1));
+            all.push(begun.elapsed());
+            delete(local, "two");
+        }
+        tell("start a pod of two containers", "bayplan", all);
+    }
+
+    fn tell(what: &str, with: &str, mut all: Vec<Duration>) {
+        all.sort_unstable();
+        let ms = |time: &Duration| (time.as_secs_f64() * 1e4).round() / 10.0;
+        println!(
+            "{}",
+            json!({
+                "what": what, "with": with, "runs": all.len(), "median_ms": ms(&all[all.len() / 2]),
+                "least_ms": ms(&all[0]), "most_ms": ms(&all[all.len() - 1]),
+            })
+        );
+    }
+
+    /// Two containers of a low-level runtime in one network namespace, one after the other: no API,
+    /// no network to anywhere, no log, no images.
+    fn by_hand(folder: &Path) {
+        for runtime in ["runc", "crun"] {
+            let found = Command::new(runtime)
+                .arg("--version")
+                .stdout(Stdio::null())
+                .status();
+            if !found.is_ok_and(|status| status.success()) {
+                println!("{}", json!({"with": runtime, "skipped": "not installed"}));
+                continue;
+            }
+            let bundle = bundle(folder, runtime);
+            let run = |arguments: &[&str]| {
+                let mut command = Command::new(runtime);
+                command.args(arguments).current_dir(&bundle);
+                command
+                    .stdin(Stdio::null())
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null());
+                assert!(
+                    command.status().unwrap().success(),
+                    "{runtime} {arguments:?}"
+                );
+            };
+            let names = ["bayplan-bench-a", "bayplan-bench-b"];
+            let mut all = Vec::new();
+            for _ in 0..STARTS {
+                let begun = Instant::now();
+                for name in names {
+                    run(&["run", "--detach", name]);
+                }
+                all.push(begun.elapsed());
+                for name in names {
+                    run(&["delete", "--force", name]);
+                }
+            }
+            tell("start two containers by hand", runtime, all);
+        }
+    }
+
+    fn bundle(folder: &Path, runtime: &str) -> PathBuf {
+        let bundle = folder.join(format!("bundle-{runtime}"));
+        let binaries = bundle.join("rootfs/bin");
+        fs::create_dir_all(&binaries).unwrap();
+        fs::copy(shell().unwrap(), binaries.join("sh")).unwrap();
+        let made = Command::new(runtime)
+            .arg("spec")
+            .current_dir(&bundle)
+            .status();
+        assert!(made.unwrap().success());
+        let path = bundle.join("config.json");
+        let mut spec: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        spec["process"]["terminal"] = json!(false);
+        spec["process"]["args"] = json!(["/bin/sh", "-c", "sleep 1000"]);
+        fs::write(path, spec.to_string()).unwrap();
+        bundle
+    }
+
+    /// Proportional set size of these processes, in KiB: shared pages count once.
+    fn memory(wanted: impl Fn(&str) -> bool) -> u64 {
+        let processes = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
+            fs::read(process.path().join("cmdline"))
+                .is_ok_and(|line| wanted(&String::from_utf8_lossy(&line)))
+        });
+        processes
+            .filter_map(|process| {
+                let text = fs::read_to_string(process.path().join("smaps_rollup")).ok()?;
+                let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+                line.split_whitespace().next()?.parse::<u64>().ok()
+            })
+            .sum()
+    }
+
+    fn many(local: &mut Local, data: &Path) {
+        let own = data.to_string_lossy().into_owned();
+        let is_server = |line: &str| line.contains("\0serve\0") && line.contains(&own);
+        let is_shim = |line: &str| line.contains("container-shim") && line.contains(&own);
+        let server_before = memory(is_server);
+        let begun = Instant::now();
+        for n in 0..MANY {
+            let object = pod(&format!("many-{n}"), &[("app", "sleep 1000")]);
+            assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
+        }
+        until(Duration::from_millis(20), || {
+            let (_, list) = local.send("GET", PODS, "").unwrap();
+            list["items"].as_array().unwrap().iter().all(runs)
+        });
+        let ms = begun.elapsed().as_millis();
+        println!(
+            "{}",
+            json!({"what": "100 pods to running", "with": "bayplan", "ms": ms})
+        );
+        std::thread::sleep(Duration::from_secs(5));
+        let shims = memory(is_shim);
+        let server = memory(is_server).saturating_sub(server_before);
+        println!(
+            "{}",
+            json!({
+                "what": "memory of our own for an idle pod of one container", "with": "bayplan",
+                "shim_kib": shims / MANY as u64, "server_kib": server / MANY as u64,
+            })
+        );
+        let begun = Instant::now();
+        local.send("DELETE", PODS, "").unwrap();
+        until(Duration::from_millis(20), || {
+            let (_, list) = local.send("GET", PODS, "").unwrap();
+            list["items"].as_array().unwrap().is_empty()
+        });
+        let ms = begun.elapsed().as_millis();
+        println!(
+            "{}",
+            json!({"what": "100 pods away", "with": "bayplan", "ms": ms})
+        );
+    }
+
+    /// From the container's start to the last line on disk.
+    fn log(local: &mut Local, data: &Path) {
+        let script = format!("yes \"$(printf %0127d 7)\" | head -c {LOG_BYTES}");
+        let object = pod("loud", &[("app", &script)]);
+        assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
+        until(Duration::from_millis(20), || {
+            get(local, "loud").1["status"]["phase"] == "Succeeded"
+        });
+        let uid = get(local, "loud").1["metadata"]["uid"].clone();
+        let run = data.join(format!(
+            "node/pods/{}/containers/app-0",
+            uid.as_str().unwrap()
+        ));
+        let at = |file: &str| fs::metadata(run.join(file)).unwrap().modified().unwrap();
+        let took = at("exit.json").duration_since(at("started.json")).unwrap();
+        let rate = LOG_BYTES as f64 / took.as_secs_f64() / 1e6;
+        println!(
+            "{}",
+            json!({
+                "what": "log of one container to disk, lines of 128 bytes", "with": "bayplan",
+                "bytes": LOG_BYTES, "mb_per_s": rate.round(),
+            })
+        );
+        delete(local, "loud");
+    }
+}
