@@ -13,7 +13,11 @@
 )]
 
 #[cfg(target_os = "linux")]
-#[expect(dead_code, reason = "the tests of the local node use the rest")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "the tests of the local node use the rest"
+)]
 #[path = "../tests/serve/containers.rs"]
 mod containers;
 #[cfg(target_os = "linux")]

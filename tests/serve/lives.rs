@@ -182,7 +182,7 @@ fn confined(stage: &mut Stage) {
     let script = "id -u; id -g; id -G; pwd; grep -E 'CapBnd|NoNewPrivs' /proc/self/status
         touch /x 2>/dev/null || echo read-only
         touch /data/x; stat -c %g /data/x
-        head -c 2000000 /dev/zero > /memory/x || echo full; stat -c %s /memory/x
+        head -c 2000000 /dev/zero > /memory/x 2>/dev/null || echo full; stat -c %s /memory/x
         echo words > /last-words; exit 3";
     stage.create(
         "confined",
@@ -470,9 +470,8 @@ fn one_port(stage: &mut Stage) {
         .filter(|pod| pod["status"]["phase"] != "Running")
         .collect();
     assert_eq!(refused.len(), 1, "{pods:#?}");
-    assert_eq!(
-        refused[0]["status"]["conditions"][0]["message"],
-        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports. \
-         preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
-    );
+    let why = refused[0]["status"]["conditions"][0]["message"].as_str();
+    let expected =
+        "0/1 nodes are available: 1 node(s) didn't have free ports for the requested pod ports.";
+    assert!(why.unwrap().starts_with(expected), "{why:?}");
 }

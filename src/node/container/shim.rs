@@ -12,6 +12,8 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, unshare};
+use oci_spec::runtime::Spec;
+use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -20,7 +22,7 @@ use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
 
 use super::attach::{self, Audience, Ear};
 use super::log::{Query, Reader, Writer};
-use super::{Exit, Folder, Input, Order, Started, put, start_ticks, terminal};
+use super::{Exit, Folder, Input, Order, Started, get, put, start_ticks, terminal};
 use crate::serve::nodes::channel;
 use crate::stdx::clock;
 
@@ -94,6 +96,8 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
         .write(true)
         .open(folder.alive())?;
     mount_image(folder.path(), &order)?;
+    // The runtime only enters it; containerd's makes it. What stands in the way, the runtime tells.
+    let _in_the_way = make_working_folder(folder.path());
     let joining = attach::listen(folder.path())?;
     let (mut container, streams) = create(folder.path(), &order)?;
     let pid = container
@@ -184,6 +188,33 @@ struct Streams {
     terminal: Option<File>,
     /// Their names in the log, their channels.
     outputs: Vec<(&'static str, u8, File)>,
+}
+
+/// The working folder, where the image has none. Links of the image lead inside it, not out.
+fn make_working_folder(folder: &Path) -> io::Result<()> {
+    let spec: Spec = get(&folder.join("config.json"))?;
+    let Some(process) = spec.process() else {
+        return Ok(());
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(folder.join("rootfs"), flags, Mode::empty())?;
+    let inside = |path: &Path| openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT);
+    let mut path = PathBuf::from("/");
+    for part in process.cwd().components() {
+        let parent = path.clone();
+        path.push(part);
+        match inside(&path) {
+            Err(rustix::io::Errno::NOENT) => {
+                mkdirat(
+                    inside(&parent)?,
+                    part.as_os_str(),
+                    Mode::from_raw_mode(0o755),
+                )?;
+            }
+            found => drop(found?),
+        }
+    }
+    Ok(())
 }
 
 /// What is mounted for other pods (their networks, their volumes in memory) would otherwise be held

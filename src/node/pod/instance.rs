@@ -234,15 +234,21 @@ impl Instance {
     }
 
     fn look_at_files(&mut self) {
-        if let Some(exit) = self.folder.exit() {
+        let exit = self.folder.exit();
+        let started = self.folder.started();
+        // How it ended is written before its keeper is gone: one that ended between the two looks
+        // has told it by now.
+        let is_kept = exit.is_none() && self.folder.is_kept();
+        let exit = exit.or_else(|| (!is_kept).then(|| self.folder.exit()).flatten());
+        if let Some(exit) = exit {
             self.end(
                 exit.code,
                 reason(exit.code, exit.out_of_memory, exit.error.is_some()),
                 exit.at,
                 exit.error.unwrap_or(exit.message),
             );
-        } else if let Some(started) = self.folder.started() {
-            if self.folder.is_kept() {
+        } else if let Some(started) = started {
+            if is_kept {
                 self.stage = Stage::Running(started);
             } else {
                 let message = "The process that kept the container is gone".to_owned();
