@@ -30,14 +30,17 @@ use super::image::{Image, ImageError, Name, own, registry};
 use super::network::{Network, NetworkError, Range};
 use super::pod::claim::Claims;
 use super::pod::{Trouble, Worker};
-use super::service::plan::Ground;
-use super::service::table::Table;
+use super::service::links::{self, Told};
+use super::service::plan::{self, Ground, HostPorts};
+use super::service::table::{Key, Table};
 use super::service::{self, resolv_conf};
 use crate::stdx::clock;
 
 const LEASE_SECONDS: u64 = 10;
 const STATUS_SECONDS: u64 = 60;
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a container waits for the first list of services.
+const SERVICES_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the node is made with.
 #[derive(Clone)]
@@ -82,6 +85,8 @@ pub struct Shared {
     address: IpAddr,
     /// Held while an address is chosen.
     addresses: Mutex<BTreeMap<String, IpAddr>>,
+    services: watch::Receiver<Table>,
+    host_ports: watch::Sender<HostPorts>,
 }
 
 /// Runs the node until it is dropped. Containers keep running then; the next start finds them.
@@ -115,7 +120,8 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
         api: options.api,
     };
     let client = options.client.clone();
-    let (services, _) = watch::channel(Table::default());
+    let (table, services) = watch::channel(Table::default());
+    let (host_ports, asked_ports) = watch::channel(HostPorts::new());
     let claims = Claims::new(options.client.clone(), &options.run);
     let shared = Arc::new(Shared {
         addresses: Mutex::new(taken(&options.run)),
@@ -124,11 +130,19 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
         network,
         claims: claims.clone(),
         address,
+        services,
+        host_ports,
     });
     tokio::join!(
         heartbeat(Arc::clone(&shared)),
         follow(&shared),
-        Box::pin(service::follow::run(client, ground, door, services)),
+        Box::pin(service::follow::run(
+            client,
+            ground,
+            door,
+            table,
+            asked_ports
+        )),
         Box::pin(claims.reclaim())
     );
     Ok(())
@@ -361,6 +375,36 @@ impl Shared {
             tracing::warn!(%error, "a pod's network cannot be taken down");
         }
         self.addresses.lock().await.remove(uid);
+        self.host_ports
+            .send_if_modified(|all| all.remove(uid).is_some());
+    }
+
+    /// Opens the ports of the machine that a pod asks for, until it is detached.
+    pub fn open_ports(&self, uid: &str, pod: &PodObject, address: IpAddr) {
+        let ports = plan::host_ports(pod, address);
+        self.host_ports.send_if_modified(|all| {
+            let is_new = !ports.is_empty() && all.get(uid) != Some(&ports);
+            if is_new {
+                all.insert(uid.to_owned(), ports);
+            }
+            is_new
+        });
+    }
+
+    /// The variables that tell a pod of services. Services must have been read once.
+    pub async fn service_variables(&self, pod: &PodObject) -> BTreeMap<String, String> {
+        let mut services = self.services.clone();
+        let known =
+            services.wait_for(|table| table.service(&Key::new("default", "kubernetes")).is_some());
+        let _without_them = tokio::time::timeout(SERVICES_PATIENCE, known).await;
+        let links = pod.spec.as_ref().and_then(|spec| spec.enable_service_links);
+        let told = match links {
+            Some(false) => Told::Api,
+            _ => Told::Namespace,
+        };
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let table = self.services.borrow().clone();
+        links::variables(&table, namespace, told)
     }
 
     pub async fn connect(&self, to: SocketAddr) -> std::io::Result<TcpStream> {

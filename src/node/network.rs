@@ -12,6 +12,7 @@
 //! on them is done by threads of its own and never by the runtime's.
 
 mod door;
+mod outside;
 
 use std::fs::{self, File};
 use std::io;
@@ -79,6 +80,11 @@ impl Range {
     /// The first address is the gateway's.
     pub fn gateway(self) -> Ipv4Addr {
         Ipv4Addr::from(self.base + 1)
+    }
+
+    /// The range as its first address and the length of its prefix.
+    pub fn parts(self) -> (Ipv4Addr, u8) {
+        (Ipv4Addr::from(self.base), self.prefix)
     }
 
     pub fn holds(self, address: Ipv4Addr) -> bool {

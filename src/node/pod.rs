@@ -280,7 +280,8 @@ impl Worker {
             reason: "FailedCreatePodSandBox",
             message: format!("Failed to create pod sandbox: {message}"),
         };
-        if self.address.is_some() {
+        if let Some(address) = self.address {
+            self.shared.open_ports(&self.uid, object, address);
             return Ok(());
         }
         let folder = self.folder();
@@ -298,6 +299,7 @@ impl Worker {
         fs::write(folder.join("address"), address.to_string())
             .map_err(|error| refused(error.to_string()))?;
         self.address = Some(address);
+        self.shared.open_ports(&self.uid, object, address);
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! network is never changed.
 
 pub mod follow;
+pub mod links;
 pub mod name_server;
 pub mod names;
 pub mod plan;

@@ -5,7 +5,8 @@
     reason = "a test waits for what other processes do"
 )]
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -137,18 +138,46 @@ impl Drop for Node {
     }
 }
 
+/// The address that this machine would be reached at; nothing is sent.
+fn own_address() -> IpAddr {
+    let outer = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let own = outer
+        .connect("192.0.2.1:9")
+        .and_then(|()| outer.local_addr());
+    own.map_or(IpAddr::from([127, 0, 0, 1]), |own| own.ip())
+}
+
+/// Says `outside` to every HTTP request, on the machine itself; its port.
+fn outside() -> u16 {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut request = [0; 1024];
+            let _read = client.read(&mut request);
+            let _written = client.write_all(b"HTTP/1.0 200 OK\r\n\r\noutside\n");
+        }
+    });
+    port
+}
+
+/// What an HTTP server on the machine's loopback says.
+fn fetch(port: u16) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
 /// Answers every question for an address with 192.0.2.7, on the machine itself.
 struct Resolver(SocketAddr);
 
 impl Resolver {
     fn open() -> Self {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        // The address that this machine would be reached at; nothing is sent.
-        let outer = UdpSocket::bind("0.0.0.0:0").unwrap();
-        let own = outer
-            .connect("192.0.2.1:9")
-            .and_then(|()| outer.local_addr());
-        let own = own.map_or(IpAddr::from([127, 0, 0, 1]), |own| own.ip());
+        let own = own_address();
         let address = SocketAddr::new(own, socket.local_addr().unwrap().port());
         std::thread::spawn(move || {
             let mut question = [0; 512];
@@ -258,8 +287,16 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
         "empty",
         &json!({"selector": {"app": "nothing"}, "ports": ports}),
     );
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host_port = free.local_addr().unwrap().port();
+    drop(free);
     for name in ["web-a", "web-b", "web-c"] {
-        node.pod(name, &web(&name.replace("web-", "host-")));
+        let mut spec = web(&name.replace("web-", "host-"));
+        if name == "web-b" {
+            spec["containers"][0]["ports"] =
+                json!([{"containerPort": 8080, "hostPort": host_port}]);
+        }
+        node.pod(name, &spec);
     }
     for name in ["web-a", "web-b", "web-c"] {
         let path = format!("/api/v1/namespaces/default/pods/{name}");
@@ -329,6 +366,37 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
         "search default.svc.cluster.local svc.cluster.local cluster.local".to_owned(),
     ] {
         assert!(said.contains(&expected), "{expected} is not in: {said}");
+    }
+
+    // From the machine, and out to it.
+    let path = "/api/v1/namespaces/default/services/door";
+    let door = node.local.send("GET", path, "").unwrap().1;
+    let node_port = door["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
+    let said = fetch(u16::try_from(node_port).unwrap()).unwrap();
+    assert!(said.contains("host-"), "{said}");
+    assert!(fetch(host_port).unwrap().contains("host-b"));
+    let own = own_address();
+    let said = node.ask(
+        "ask-outside",
+        &format!(
+            "timeout 5 wget -q -O - http://{own}:{}/
+             echo services $KUBERNETES_SERVICE_HOST $WEB_SERVICE_HOST $WEB_SERVICE_PORT_HTTP",
+            outside()
+        ),
+    );
+    let services = format!("services 10.96.0.1 {address} 80\n");
+    assert!(said.contains(&services), "{said}");
+    if own.is_loopback() {
+        println!("skipped: this machine has no address but its loopback's");
+    } else {
+        assert!(said.contains("outside\n"), "{said}");
+    }
+    let path = "/api/v1/namespaces/default/services/door";
+    node.local.send("DELETE", path, "").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while TcpStream::connect(("127.0.0.1", u16::try_from(node_port).unwrap())).is_ok() {
+        assert!(Instant::now() < deadline, "a removed service listens");
+        std::thread::sleep(Duration::from_millis(10));
     }
 
     // Readiness is followed within a second, both ways.

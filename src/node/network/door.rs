@@ -5,12 +5,14 @@
 //! that does not wait may be handed to it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc;
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket};
 use tokio::sync::oneshot;
+
+use super::outside;
 
 /// Connections that wait to be accepted, as servers commonly allow.
 const BACKLOG: u32 = 1024;
@@ -67,6 +69,12 @@ impl Door {
         let socket = self.make(move || std::net::UdpSocket::bind(at)).await??;
         socket.set_nonblocking(true)?;
         UdpSocket::from_std(socket)
+    }
+
+    /// Leads TCP connections of pods to anything but these ranges to a port of the node, where
+    /// [`rustix::net::sockopt::ip_original_dst`] tells whom they were meant for.
+    pub async fn lead_out(&self, kept: Vec<(Ipv4Addr, u8)>, port: u16) -> io::Result<()> {
+        self.make(move || outside::redirect(&kept, port)).await?
     }
 
     async fn make<T: Send + 'static>(

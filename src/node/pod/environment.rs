@@ -21,7 +21,8 @@ pub async fn of(
     image: &Image,
     address: Option<IpAddr>,
 ) -> Result<BTreeMap<String, String>, String> {
-    let mut all = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
+    let mut all = shared.service_variables(pod).await;
+    all.insert("PATH".to_owned(), PATH.to_owned());
     let from_image = image
         .configuration
         .config()

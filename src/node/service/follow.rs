@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::name_server::{self, Desk};
-use super::plan::{self, Ground};
+use super::plan::{self, Ground, HostPorts};
 use super::proxy::Proxy;
 use super::table::{Key, Table};
 use crate::node::network::Door;
@@ -42,7 +42,13 @@ enum Change {
 }
 
 /// Serves addresses and names until it is dropped.
-pub async fn run(client: kube::Client, ground: Ground, door: Door, table: watch::Sender<Table>) {
+pub async fn run(
+    client: kube::Client,
+    ground: Ground,
+    door: Door,
+    table: watch::Sender<Table>,
+    host_ports: watch::Receiver<HostPorts>,
+) {
     let (changes, changed) = mpsc::channel(CHANGES_MAX);
     let (asked, asks) = mpsc::channel(ASKED_MAX);
     let desk = Desk {
@@ -57,51 +63,85 @@ pub async fn run(client: kube::Client, ground: Ground, door: Door, table: watch:
             None
         }
     };
+    let mut proxy = Proxy::new(door);
+    if let Err(error) = proxy.lead_out(&ground, table.subscribe()).await {
+        tracing::warn!("pods of this node do not reach the outside: {error}");
+    }
+    let keeper = Keeper {
+        client: &client,
+        ground: &ground,
+        proxy,
+        table: &table,
+        told: Told::default(),
+    };
     tokio::join!(
         feed(&client, &changes, Change::Service),
         feed(&client, &changes, Change::Slice),
-        keep(&client, &ground, Proxy::new(door), &table, changed, asks),
+        keeper.run(changed, asks, host_ports),
     );
     drop(names);
 }
 
 /// Keeps the table, and what follows from it.
-async fn keep(
-    client: &kube::Client,
-    ground: &Ground,
-    mut proxy: Proxy,
-    table: &watch::Sender<Table>,
-    mut changed: mpsc::Receiver<Change>,
-    mut asks: mpsc::Receiver<Key>,
-) {
-    let mut told = Told::default();
-    loop {
-        tokio::select! {
-            biased;
-            Some(change) = changed.recv() => {
-                table.send_modify(|table| take(table, change));
-                tokio::time::sleep(BURST).await;
-                while let Ok(change) = changed.try_recv() {
-                    table.send_modify(|table| take(table, change));
-                }
-                let now = table.borrow().clone();
-                let plan = plan::plan(&now, ground);
-                for (listen, target, error) in proxy.follow(plan).await {
-                    let key = &target.service;
-                    if told.sockets.insert(listen) {
-                        let at = listen.at;
-                        tracing::warn!("service {}/{} is not served at {at}: {error}", key.namespace, key.name);
+struct Keeper<'a> {
+    client: &'a kube::Client,
+    ground: &'a Ground,
+    proxy: Proxy,
+    table: &'a watch::Sender<Table>,
+    told: Told,
+}
+
+impl Keeper<'_> {
+    async fn run(
+        mut self,
+        mut changed: mpsc::Receiver<Change>,
+        mut asks: mpsc::Receiver<Key>,
+        mut host_ports: watch::Receiver<HostPorts>,
+    ) {
+        loop {
+            tokio::select! {
+                biased;
+                Some(change) = changed.recv() => {
+                    self.table.send_modify(|table| take(table, change));
+                    tokio::time::sleep(BURST).await;
+                    while let Ok(change) = changed.try_recv() {
+                        self.table.send_modify(|table| take(table, change));
                     }
+                    let ports = host_ports.borrow().clone();
+                    self.follow(&ports).await;
                 }
-                told.reaches.retain(|key| plan::is_out_of_reach(&now, ground, key));
-            }
-            Some(key) = asks.recv() => {
-                let now = table.borrow().clone();
-                if plan::is_out_of_reach(&now, ground, &key) && told.reaches.insert(key.clone()) {
-                    warn(client, ground, &now, &key).await;
+                Ok(()) = host_ports.changed() => {
+                    let ports = host_ports.borrow_and_update().clone();
+                    self.follow(&ports).await;
                 }
+                Some(key) = asks.recv() => self.asked(key).await,
+                else => return,
             }
-            else => return,
+        }
+    }
+
+    /// Brings the sockets to what the table and the pods say.
+    async fn follow(&mut self, host_ports: &HostPorts) {
+        let table = self.table.borrow().clone();
+        let mut plan = plan::plan(&table, self.ground);
+        plan.extend(host_ports.values().flatten().cloned());
+        for (listen, target, error) in self.proxy.follow(plan).await {
+            let Key { namespace, name } = &target.owner;
+            if self.told.sockets.insert(listen) {
+                tracing::warn!("{namespace}/{name} is not served at {}: {error}", listen.at);
+            }
+        }
+        let is_out_of_reach = |key: &Key| plan::is_out_of_reach(&table, self.ground, key);
+        self.told.reaches.retain(is_out_of_reach);
+    }
+
+    /// A pod asked for a service by name.
+    async fn asked(&mut self, key: Key) {
+        let table = self.table.borrow().clone();
+        let is_new = plan::is_out_of_reach(&table, self.ground, &key)
+            && self.told.reaches.insert(key.clone());
+        if is_new {
+            warn(self.client, self.ground, &table, &key).await;
         }
     }
 }

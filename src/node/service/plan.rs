@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use k8s_openapi::api::core::v1::Pod as PodObject;
+
 use super::table::{Endpoint, Key, Kind, Protocol, ServicePort, Table};
 use crate::k8s::Name;
 use crate::node::network::Range;
@@ -48,13 +50,17 @@ pub struct Way {
 /// What a socket is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    pub service: Key,
+    /// The service, or the pod of a host port.
+    pub owner: Key,
     /// Never empty.
     pub ways: Vec<Way>,
     pub affinity_seconds: Option<u32>,
 }
 
 pub type Plan = BTreeMap<Listen, Target>;
+
+/// The ports of the machine that pods of this node ask for, by pod uid.
+pub type HostPorts = BTreeMap<String, Vec<(Listen, Target)>>;
 
 /// All sockets that the services of a table need here.
 pub fn plan(table: &Table, ground: &Ground) -> Plan {
@@ -69,7 +75,7 @@ pub fn plan(table: &Table, ground: &Ground) -> Plan {
                 continue;
             }
             let target = Target {
-                service: key.clone(),
+                owner: key.clone(),
                 ways,
                 affinity_seconds: service.affinity_seconds,
             };
@@ -79,6 +85,59 @@ pub fn plan(table: &Table, ground: &Ground) -> Plan {
         }
     }
     plan
+}
+
+/// The ports of the machine that a pod asks for.
+///
+/// Meant difference: without a `hostIP` they open on the loopback only. A console on somebody's
+/// machine does not offer its pods to the network unless it is told to.
+pub fn host_ports(pod: &PodObject, address: IpAddr) -> Vec<(Listen, Target)> {
+    let metadata = &pod.metadata;
+    let owner = Key::new(
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    );
+    let spec = pod
+        .spec
+        .iter()
+        .filter(|spec| spec.host_network != Some(true));
+    let containers = spec.flat_map(|spec| {
+        spec.containers
+            .iter()
+            .chain(spec.init_containers.iter().flatten())
+    });
+    let ports = containers.flat_map(|container| container.ports.iter().flatten());
+    let opened = ports.filter_map(|port| {
+        let outer = u16::try_from(port.host_port?).ok().filter(|it| *it != 0)?;
+        let inner = u16::try_from(port.container_port).ok()?;
+        let protocol = Protocol::of(port.protocol.as_deref().unwrap_or_default());
+        let asked = port.host_ip.as_deref().filter(|it| !it.is_empty());
+        let at = asked.map_or(Some(Ipv4Addr::LOCALHOST.into()), |it| it.parse().ok())?;
+        let listen = Listen {
+            place: Place::Machine,
+            protocol,
+            at: SocketAddr::new(at, outer),
+        };
+        let way = Way {
+            from: Place::Node,
+            to: SocketAddr::new(address, inner),
+        };
+        let target = Target {
+            owner: owner.clone(),
+            ways: vec![way],
+            affinity_seconds: None,
+        };
+        (protocol != Protocol::Other).then_some((listen, target))
+    });
+    opened.collect()
+}
+
+/// Whether an address is known as a pod's of another node, which is simulated.
+pub fn is_simulated(table: &Table, ground: &Ground, address: IpAddr) -> bool {
+    let mut endpoints = table.all_slices().flat_map(|(_, slice)| &slice.endpoints);
+    endpoints.any(|it| {
+        IpAddr::V4(it.address) == address && it.node.is_some() && place(it, ground).is_none()
+    })
 }
 
 /// Whether a service has ready endpoints, none of which can be reached from here.
@@ -266,6 +325,46 @@ mod tests {
                 "Machine Tcp 127.0.0.1:30080 > Machine 192.168.1.5:8080",
             ]
         );
+    }
+
+    #[test]
+    fn host_ports_open_on_the_loopback_unless_an_address_is_named() {
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop"},
+            "spec": {"containers": [{"name": "app", "ports": [
+                {"containerPort": 80, "hostPort": 8080},
+                {"containerPort": 53, "hostPort": 53, "hostIP": "192.168.1.5", "protocol": "UDP"},
+                {"containerPort": 9090},
+            ]}]},
+        }));
+        let opened: Vec<String> = host_ports(&pod.unwrap(), IpAddr::from([10, 88, 0, 2]))
+            .iter()
+            .map(|(listen, target)| {
+                format!(
+                    "{:?} {} > {}",
+                    listen.protocol, listen.at, target.ways[0].to
+                )
+            })
+            .collect();
+        assert_eq!(
+            opened,
+            [
+                "Tcp 127.0.0.1:8080 > 10.88.0.2:80",
+                "Udp 192.168.1.5:53 > 10.88.0.2:53"
+            ]
+        );
+    }
+
+    #[test]
+    fn simulated_pods_are_known_by_their_endpoints() {
+        let endpoints = [
+            ("10.88.0.2", "here", None, true),
+            ("10.244.7.9", "simulated", None, false),
+        ];
+        let table = table(&[web("ClusterIP")], &[slice("web", &endpoints)]);
+        let is_simulated = |text: &str| is_simulated(&table, &ground(), text.parse().unwrap());
+        assert!(is_simulated("10.244.7.9"));
+        assert!(!is_simulated("10.88.0.2") && !is_simulated("192.0.2.7"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
-//! Hands connections and datagrams on from services' addresses to endpoints.
+//! Hands connections and datagrams on from services' addresses to endpoints, and outside.
 //!
 //! What is listened on follows the plan. A connection keeps its endpoint until it ends, as with
 //! kube-proxy; new ones take turns, or stay with their client's where the service asks for it.
 
 mod datagrams;
+mod outside;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,8 +17,9 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use super::plan::{Listen, Place, Plan, Target, Way};
-use super::table::Protocol;
+use super::RANGE;
+use super::plan::{Ground, Listen, Place, Plan, Target, Way};
+use super::table::{Protocol, Table};
 use crate::node::network::Door;
 use crate::stdx::clock;
 
@@ -35,6 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct Proxy {
     shared: Shared,
     sockets: BTreeMap<Listen, Socket>,
+    /// What pods send outside.
+    outside: JoinSet<()>,
 }
 
 #[derive(Clone)]
@@ -62,7 +66,26 @@ impl Proxy {
         Self {
             shared: Shared { door, room },
             sockets: BTreeMap::new(),
+            outside: JoinSet::new(),
         }
+    }
+
+    /// Carries what pods send to addresses outside of the cluster. The kernel must be able to
+    /// redirect.
+    pub async fn lead_out(
+        &mut self,
+        ground: &Ground,
+        table: watch::Receiver<Table>,
+    ) -> io::Result<()> {
+        let door = &self.shared.door;
+        let gateway = ground.pods.gateway();
+        let listener = door.listen(SocketAddr::from((gateway, 0))).await?;
+        let port = listener.local_addr()?.port();
+        let kept = vec![ground.pods.parts(), RANGE];
+        door.lead_out(kept, port).await?;
+        let work = outside::serve(self.shared.clone(), listener, ground.clone(), table);
+        self.outside.spawn(work);
+        Ok(())
     }
 
     /// Opens and closes what the plan says; names the sockets that could not be had, which are
@@ -233,7 +256,7 @@ mod tests {
             to: SocketAddr::from(([10, 88, 0, 2], *port)),
         });
         let (sender, target) = watch::channel(Target {
-            service: Key::new("shop", "web"),
+            owner: Key::new("shop", "web"),
             ways: ways.collect(),
             affinity_seconds,
         });
