@@ -64,6 +64,7 @@ fn prepare(root: &Path, nodes: usize, pods: usize) {
             seed: Seed::Objects(seed),
             scheduler: None,
             companion: None,
+            logs: bayplan::serve::logs::Bounds::default(),
         })
         .await
         .unwrap();

@@ -21,6 +21,7 @@ mod completions;
 mod console;
 mod fleet;
 mod image;
+mod logs;
 mod node;
 mod plan;
 mod registry;
@@ -62,6 +63,7 @@ enum Command {
     Completions(Completions),
     Image(image::Image),
     Registry(registry::Registry),
+    Logs(logs::Logs),
     #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
     Shim(node::Shim),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
@@ -133,6 +135,7 @@ struct Look {
 #[command(after_help = "Examples:
   bayplan serve --write-kubeconfig kc.yaml
   kubectl --kubeconfig kc.yaml get nodes,pods -A
+  bayplan serve --ship-logs loki=http://logs.example.org:3100 --log-size 4Gi --log-age 30d
   bayplan serve --data :memory: --fleet none --apply shop.yaml --listen 127.0.0.1:0")]
 struct Serve {
     /// The cluster's name
@@ -163,6 +166,15 @@ struct Serve {
     /// Run no containers on this machine
     #[arg(long)]
     no_local_node: bool,
+    /// How much of the containers' lines is kept on disk
+    #[arg(long, value_name = "SIZE", default_value = "1Gi")]
+    log_size: String,
+    /// Pass the containers' lines on: loki=http://HOST:3100, elasticsearch=http://HOST:9200/INDEX
+    #[arg(long, value_name = "KIND=URL")]
+    ship_logs: Vec<bayplan::serve::ship::Target>,
+    /// How long the containers' lines are kept
+    #[arg(long, value_name = "SPAN", default_value = "7d")]
+    log_age: String,
 }
 
 /// Send manifests to a cluster: custom resource definitions and namespaces first, then the rest.
@@ -415,6 +427,7 @@ pub fn run() -> ExitCode {
         Some(Command::Snapshot(command)) => snapshot::run(&command),
         Some(Command::Image(command)) => image::run(command),
         Some(Command::Registry(command)) => registry::run(command),
+        Some(Command::Logs(command)) => logs::run(command),
         Some(Command::Shim(command)) => node::run_shim(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         Some(Command::SampleApp(command)) => sample_app::run(command),
@@ -456,6 +469,7 @@ fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
         seed: Seed::Sample,
         scheduler: None,
         companion: None,
+        logs: bayplan::serve::logs::Bounds::default(),
     }))
 }
 
@@ -528,6 +542,8 @@ mod tests {
             "bayplan plan --open f --seed 7 --allow-dip 30s -f new.yaml --steps s.txt",
             "bayplan snapshot bays --size 80x24 -o png --color 256",
             "bayplan completions bash",
+            "bayplan logs cart-1 --cluster shop -n shop -l app=cart --since 1h --grep /50./ -c app -f -o json",
+            "bayplan serve --log-size 2Gi --log-age 30d --ship-logs loki=http://logs:3100",
             "bayplan --no-local-node",
             "bayplan serve --no-local-node",
             "bayplan serve --local-node",
@@ -546,6 +562,7 @@ mod tests {
             "bayplan plan --from-dump d --cluster c",
             "bayplan plan --pseudonymise --drain a",
             "bayplan serve --listen nowhere",
+            "bayplan serve --ship-logs kafka=http://logs",
             "bayplan serve --local-node --no-local-node",
         ] {
             assert!(parse(line).is_err(), "{line}");

@@ -15,6 +15,7 @@ pub mod k8s;
 pub mod agent;
 pub mod apiserver;
 pub mod control;
+pub mod logstore;
 pub mod packing;
 pub mod sched;
 pub mod store;

@@ -8,6 +8,7 @@
 //! of their own ([`container::shim`]), images come through `oci-client`.
 
 pub mod able;
+pub mod collect;
 pub mod container;
 pub mod face;
 pub mod image;

@@ -9,7 +9,9 @@ pub mod journal;
 pub mod kubeconfig;
 #[cfg(unix)]
 pub mod local;
+pub mod logs;
 pub mod nodes;
+pub mod ship;
 
 mod compression;
 mod driver;

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("topology", &["k8s", "stdx"]),
     ("store", &["k8s", "stdx"]),
     ("packing", &["stdx"]),
+    ("logstore", &["k8s", "stdx"]),
     ("sched", &["k8s", "packing", "stdx"]),
     ("control", &["k8s", "stdx", "sched", "topology"]),
     ("agent", &["k8s", "stdx"]),
@@ -65,9 +66,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["k8s", "stdx"]),
     (
         "serve",
-        &["plane", "apiserver", "store", "config", "k8s", "stdx"],
+        &[
+            "plane",
+            "apiserver",
+            "store",
+            "logstore",
+            "config",
+            "k8s",
+            "stdx",
+        ],
     ),
-    ("node", &["serve", "agent", "k8s", "stdx"]),
+    ("node", &["serve", "agent", "logstore", "k8s", "stdx"]),
     (
         "connect",
         &[

@@ -15,12 +15,14 @@ use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
 use bayplan::k8s::lab;
 use bayplan::node::able;
+use bayplan::node::collect;
 use bayplan::node::container::exec::{self, Ask};
 use bayplan::node::container::shim;
 use bayplan::node::face::Face;
 use bayplan::node::image::own;
 use bayplan::node::kubelet::{self, Options};
 use bayplan::serve::Companion;
+use bayplan::serve::logs::{Bounds, Logs};
 use bayplan::serve::nodes::Nodes;
 use clap::Args;
 use futures::FutureExt;
@@ -115,6 +117,8 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
         let place = Place {
             client: connect::in_process(host, Access::ReadWrite),
             nodes: host.nodes().clone(),
+            logs: host.logs().clone(),
+            bounds: host.log_bounds(),
             run: host.folder().map_or_else(
                 || Path::new("/run/bayplan").join(host.cluster()),
                 |folder| folder.join("node"),
@@ -139,6 +143,8 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
 struct Place {
     client: kube::Client,
     nodes: Nodes,
+    logs: Logs,
+    bounds: Bounds,
     run: PathBuf,
     /// Where the API server listens on this machine.
     api: Option<SocketAddr>,
@@ -167,7 +173,10 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         api: place.api,
         reserved: !pools.is_empty(),
     };
-    let name = options.name.clone();
+    let (name, run) = (options.name.clone(), options.run.clone());
+    // A cluster that keeps nothing has its lines for as long as its node's folder.
+    place.logs.place(run.join("lines"), place.bounds);
+    let collected = collect::run(place.logs, place.client.clone(), &run, &name);
     let face = Arc::new(Face::new(&options.run));
     let known = Arc::clone(&face);
     place.nodes.register(name.as_str().into(), known);
@@ -184,6 +193,7 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         biased;
         result = kubelet::run(options) => Ok(result?),
         () = face.meter().run() => Ok(()),
+        () = collected => Ok(()),
         () = sample => Ok(()),
     }
 }

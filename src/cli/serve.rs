@@ -9,8 +9,12 @@ use bayplan::config::manifest::Manifests;
 use bayplan::config::paths::Paths;
 use bayplan::connect::apply::ApplyOptions;
 use bayplan::connect::{self, Access};
+use bayplan::k8s::quantity::Quantity;
 use bayplan::sched::Configuration;
+use bayplan::serve::logs::Bounds;
+use bayplan::serve::ship::{self, Pace, Target};
 use bayplan::serve::{Host, HostOptions, kubeconfig};
+use bayplan::stdx::rng::Stream;
 
 use super::node::{self, Wish};
 use super::{apply, fleet};
@@ -33,6 +37,7 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         None => Some(Paths::resolve()?.cluster(super::cluster_name(&command.cluster)?)),
     };
     let wish = Wish::of(command.local_node, command.no_local_node);
+    let logs = log_bounds(&command.log_size, &command.log_age)?;
     let options = HostOptions {
         cluster: command.cluster,
         folder,
@@ -45,8 +50,12 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
             .map(scheduler)
             .transpose()?,
         companion: node::companion(wish, None),
+        logs,
     };
     let host = Host::open(options).await?;
+    for target in command.ship_logs {
+        ship_logs(&host, target);
+    }
     let outcome = run_until_stopped(&host, command.write_kubeconfig, manifests, stop).await;
     // What was acknowledged is on disk either way; stopping closes the store properly.
     let stopped = host.stop().await;
@@ -54,6 +63,35 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
     stopped?;
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Passes the lines of the log store on until the host stops.
+fn ship_logs(host: &Host, target: Target) {
+    let Some(folder) = host.folder().map(Path::to_path_buf) else {
+        tracing::warn!(%target, "no logs are shipped: a cluster in memory keeps none");
+        return;
+    };
+    let seed = u64::from(std::process::id());
+    let jitter = Stream::new(seed, "log shipping");
+    let (logs, stop) = (host.logs().clone(), host.stopped().clone());
+    tokio::spawn(ship::run(
+        logs,
+        target,
+        folder,
+        Pace::default(),
+        jitter,
+        stop,
+    ));
+}
+
+fn log_bounds(size: &str, age: &str) -> Result<Bounds> {
+    let bytes = Quantity::parse(size)
+        .with_context(|| format!("--log-size: `{size}` is no size; write 512Mi or 2Gi"))?;
+    let bytes = u64::try_from(bytes.value()).unwrap_or(0);
+    Ok(Bounds {
+        bytes,
+        age: super::logs::span(age).with_context(|| format!("--log-age {age}"))?,
+    })
 }
 
 fn scheduler(path: &Path) -> Result<Configuration> {

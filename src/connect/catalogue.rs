@@ -9,6 +9,7 @@ use std::time::Duration;
 use kube::config::Kubeconfig;
 
 use crate::config::settings::Settings;
+use crate::serve::logs::Bounds;
 use crate::serve::{Companion, HostOptions};
 
 use super::guard::Access;
@@ -110,6 +111,7 @@ impl Catalogue {
                 seed: crate::serve::Seed::Objects(Vec::new()),
                 scheduler: None,
                 companion: self.companion.clone(),
+                logs: Bounds::default(),
             }));
         }
         contexts?;

@@ -17,6 +17,7 @@ use crate::plane::{Published, World};
 use crate::stdx::clock;
 
 use super::journal::{Journal, JournalError};
+use super::logs::Logs;
 use super::nodes::Nodes;
 use super::pages::Pages;
 
@@ -59,6 +60,7 @@ pub struct Driver {
     pages: Pages,
     stopped: CancellationToken,
     nodes: Nodes,
+    logs: Logs,
     time: Time,
     nudge: Arc<Notify>,
 }
@@ -88,6 +90,11 @@ impl Driver {
         &self.nodes
     }
 
+    /// The log store, where one is kept.
+    pub fn logs(&self) -> &Logs {
+        &self.logs
+    }
+
     /// Starts the task. It ends when `stop` is cancelled, after answering what it has taken, or
     /// with an error; the World and the journal are dropped (and the store's lock freed) then.
     pub fn start(
@@ -108,6 +115,7 @@ impl Driver {
             pages: Pages::default(),
             stopped: stop.clone(),
             nodes: Nodes::default(),
+            logs: Logs::default(),
             time,
             nudge: Arc::default(),
         };

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
 use crate::apiserver::{Request, Response};
 use crate::config::fleet::{self, Fleet};
+use crate::logstore::Bounds;
 use crate::plane::{SchedulerConfiguration, World};
 use crate::stdx::clock;
 use crate::store::Store;
@@ -25,10 +26,12 @@ use super::holder::{self, Holder};
 use super::journal::{Journal, JournalError, Restored};
 #[cfg(unix)]
 use super::local;
+use super::logs::Logs;
 use super::nodes::Nodes;
 use super::{files, identity, kubeconfig, listener};
 
 const STORE: &str = "store.redb";
+const LOGS: &str = "logs";
 
 /// Where a cluster is kept and how it is served.
 #[derive(Clone, Debug)]
@@ -45,6 +48,8 @@ pub struct HostOptions {
     /// `None`: kube-scheduler's default.
     pub scheduler: Option<SchedulerConfiguration>,
     pub companion: Option<Companion>,
+    /// How much of the containers' lines is kept.
+    pub logs: Bounds,
 }
 
 /// What lives beside every host that is opened with it, and ends before the host does: the node of
@@ -170,6 +175,9 @@ impl Host {
         publish_authority(&mut world, &authority)?;
         let stop = CancellationToken::new();
         let (driver, task) = Driver::start(world, journal, stop.clone());
+        if let Some(folder) = &options.folder {
+            driver.logs().place(folder.join(LOGS), options.logs);
+        }
         let mut host = Self {
             options,
             driver,
@@ -245,6 +253,16 @@ impl Host {
         self.driver.nodes()
     }
 
+    /// The log store.
+    pub fn logs(&self) -> &Logs {
+        self.driver.logs()
+    }
+
+    /// How much of the log store is kept.
+    pub fn log_bounds(&self) -> Bounds {
+        self.options.logs
+    }
+
     /// Opens connections to the cluster inside this process.
     pub fn connector(&self) -> Connector {
         self.driver.connector()
@@ -300,6 +318,7 @@ impl Host {
             stop.cancel();
             let _ended = task.await;
         }
+        self.driver.logs().close();
         self.stop.cancel();
         let result = (&mut self.task).await;
         if let Some(folder) = &self.options.folder {

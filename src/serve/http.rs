@@ -17,7 +17,7 @@ use crate::apiserver::request::{Target, Verb};
 use crate::apiserver::{self, Request, Response, Status, User};
 
 use super::driver::{Driver, Stopped};
-use super::{compression, follow, identity, metrics, streams, watch};
+use super::{compression, follow, identity, logs, metrics, streams, watch};
 
 /// kube-apiserver's limit on request bodies.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -92,6 +92,9 @@ async fn respond(
             .map(Answer::Stream);
     }
     if let Some(answer) = driver.nodes().answer(&published.snapshot.cluster, &request) {
+        return answer.map(Answer::Stream);
+    }
+    if let Some(answer) = logs::answer(driver, &request) {
         return answer.map(Answer::Stream);
     }
     if let Some(answer) = metrics::answer(driver.nodes(), &published, &request) {

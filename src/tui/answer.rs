@@ -14,6 +14,7 @@ use super::forecast::need::Needed;
 use super::forecast::replicas::ReplicasForecast;
 use super::forecast::why_here::WhyHere;
 use super::pages::domains::DomainLosses;
+use super::pages::logs::past::PastLine;
 use super::pages::queue::reasons::Reasons;
 use super::pages::queue::waiting::WaitingPod;
 use super::summary::Summary;
@@ -32,6 +33,8 @@ pub enum Answer {
         order: LogOrder,
         lines: Vec<String>,
     },
+    /// Lines of the cluster's log store, or why there are none.
+    Past(Result<Vec<PastLine>, String>),
     /// A log stream is over; `failure` says why it ended early.
     LogEnded {
         order: LogOrder,

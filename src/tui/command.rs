@@ -172,6 +172,8 @@ pub enum PageCommand {
     Since(Option<String>),
     Level,
     Unfold,
+    /// Further back, in the cluster's log store.
+    Past,
     Save,
     /// Shows or hides the n-th container name in logs.
     ToggleSource(char),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::k8s::{ObjectKey, Op, Resource};
@@ -58,6 +59,11 @@ pub enum Effect {
     Logs {
         view: View,
         streams: Vec<LogOrder>,
+    },
+    /// Lines of the cluster's log store, the newest of what is asked for.
+    Past {
+        view: View,
+        orders: Vec<PastOrder>,
     },
     /// Writes a file and tells where.
     Save {
@@ -126,6 +132,21 @@ pub struct LogOrder {
     pub follow: bool,
     pub since_seconds: Option<i64>,
     pub tail_lines: Option<i64>,
+}
+
+/// What to look for in the cluster's log store.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PastOrder {
+    pub namespace: String,
+    /// By name; none: those that the selector finds.
+    pub pods: Vec<String>,
+    pub selector: String,
+    pub container: Option<String>,
+    /// Only older lines.
+    pub until: Option<Timestamp>,
+    /// A text, or an expression between slashes; empty: all lines.
+    pub grep: String,
+    pub lines: usize,
 }
 
 impl Effect {

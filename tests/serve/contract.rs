@@ -20,6 +20,7 @@ fn options(folder: Option<&Path>, is_served: bool) -> HostOptions {
         seed: Seed::Objects(Vec::new()),
         scheduler: None,
         companion: None,
+        logs: bayplan::serve::logs::Bounds::default(),
     }
 }
 

@@ -20,6 +20,7 @@ mod kiosk;
 mod kubectl;
 #[cfg(target_os = "linux")]
 mod lives;
+mod logs;
 #[cfg(target_os = "linux")]
 mod names;
 mod rehearsal;

@@ -38,6 +38,7 @@ async fn open(folder: &std::path::Path, access: Access) -> Session {
         seed: seed(),
         scheduler: None,
         companion: None,
+        logs: bayplan::serve::logs::Bounds::default(),
     });
     Session::open(target, access, None).await.unwrap()
 }

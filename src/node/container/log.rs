@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use crate::stdx::clock;
 
 const FILE_BYTES_MAX: u64 = 10 << 20;
-const FILES_MAX: u32 = 5;
+pub const FILES_MAX: u32 = 5;
 /// A longer line is written in parts, as the CRI says.
 const LINE_BYTES_MAX: usize = 16 << 10;
 
@@ -113,7 +113,8 @@ impl Files {
     }
 }
 
-fn numbered(path: &Path, number: u32) -> PathBuf {
+/// The file that was rotated so many times.
+pub fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     PathBuf::from(name)

@@ -1,10 +1,15 @@
 //! Follows the logs of containers, one request each.
 
+use std::fmt::Write as _;
+
 use futures::{AsyncBufReadExt, StreamExt};
+use serde_json::Value;
 use tokio::sync::mpsc::Sender;
 
 use crate::connect::Notice;
-use crate::tui::effect::LogOrder;
+use crate::k8s::{ObjectKey, Uid, resources};
+use crate::tui::effect::{LogOrder, PastOrder};
+use crate::tui::pages::logs::past::PastLine;
 
 /// What a stream brought.
 #[derive(Debug)]
@@ -60,6 +65,64 @@ async fn read(
         }
     }
     Ok(())
+}
+
+/// Where an embedded cluster tells its log store.
+const STORE: &str = "/bayplan/logs";
+
+/// The newest lines of what is asked for, the oldest of them first.
+pub async fn past(client: &kube::Client, orders: &[PastOrder]) -> Result<Vec<PastLine>, Notice> {
+    let mut lines = Vec::new();
+    for order in orders {
+        let request = http::Request::get(past_path(order))
+            .body(Vec::new())
+            .map_err(kube::Error::HttpError)?;
+        let text = match client.request_text(request).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                return Err(Notice {
+                    message: "this cluster keeps no log store".to_owned(),
+                    ..Notice::from(kube::Error::Api(status))
+                });
+            }
+            answer => answer?,
+        };
+        lines.extend(text.lines().filter_map(past_line));
+    }
+    lines.sort_by_key(|line| line.at);
+    Ok(lines)
+}
+
+fn past_line(text: &str) -> Option<PastLine> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let part = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+    Some(PastLine {
+        pod: ObjectKey::new(resources::PODS, part("namespace"), part("pod")),
+        uid: Uid(part("uid").into()),
+        container: part("container").into(),
+        at: part("time").parse().ok()?,
+        text: part("text").to_owned(),
+    })
+}
+
+fn past_path(order: &PastOrder) -> String {
+    let until = order.until.map(|until| until.to_string());
+    let pods = order.pods.join(",");
+    let parts = [
+        ("pod", pods.as_str()),
+        ("labelSelector", &order.selector),
+        ("container", order.container.as_deref().unwrap_or_default()),
+        ("until", until.as_deref().unwrap_or_default()),
+        ("grep", &order.grep),
+    ];
+    let mut path = format!("{STORE}?namespace={}&tail={}", order.namespace, order.lines);
+    for (name, value) in parts.iter().filter(|(_, value)| !value.is_empty()) {
+        path.extend(["&", name, "="]);
+        for byte in value.bytes() {
+            // Writing into a string cannot fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+    }
+    path
 }
 
 fn path(order: &LogOrder) -> String {

@@ -18,7 +18,7 @@ use crate::connect::{Notice as Failure, Rehearsal};
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
 use crate::tui::cache::KindInfo;
-use crate::tui::effect::{Computation, Effect, LogOrder, Work};
+use crate::tui::effect::{Computation, Effect, LogOrder, PastOrder, Work};
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
 use crate::tui::rehearsal::Wish;
@@ -151,6 +151,7 @@ impl Outside {
             Effect::Work(work) => self.work(work),
             Effect::Compute(computation) => self.compute(computation),
             Effect::Logs { view, streams } => self.follow_logs(view, streams),
+            Effect::Past { view, orders } => self.look_back(view, orders),
             Effect::Save { name, text } => self.save(name, text),
             local => return Some(local),
         }
@@ -320,6 +321,15 @@ impl Outside {
                 self.logs.insert(order, task);
             }
         }
+    }
+
+    fn look_back(&self, view: View, orders: Vec<PastOrder>) {
+        let (client, out) = (self.client.clone(), self.out.clone());
+        spawn(async move {
+            let found = logs::past(&client, &orders).await;
+            let answer = Answer::Past(found.map_err(|failure| failure.message));
+            tell(&out, Msg::Answer(view, answer)).await;
+        });
     }
 
     fn begin_log(&self, view: View, order: LogOrder) -> AbortHandle {

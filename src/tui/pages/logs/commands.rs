@@ -53,6 +53,13 @@ pub const COMMANDS: &[Entry] = &[
         |text| Ok(Command::Page(PageCommand::Since(Some(text.to_owned())))),
         "10m",
     ),
+    row(
+        "further-back",
+        &["H"],
+        "older lines from the cluster's log store, also of pods that are gone",
+        || Command::Page(PageCommand::Past),
+    )
+    .hint("back"),
     row("save", &["D"], "save what is shown to a file", || {
         Command::Page(PageCommand::Save)
     }),

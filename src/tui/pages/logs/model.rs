@@ -1,6 +1,6 @@
 //! The log view's state: streams, kept lines, what is shown of them and where the reader stands.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 
 use jiff::Timestamp;
@@ -78,6 +78,27 @@ impl LogModel {
             source.lines += count;
             source.state = StreamState::Open;
         }
+    }
+
+    /// Takes in lines that were kept elsewhere; what is known of their stream stays as it is.
+    pub fn receive_past<'a>(
+        &mut self,
+        source: u16,
+        lines: impl IntoIterator<Item = &'a str>,
+        now: Timestamp,
+    ) {
+        for raw in lines {
+            self.merge.push(Line::parse(raw, source, now), now);
+        }
+    }
+
+    /// When the oldest line of each stream was written, of those that are kept.
+    pub fn oldest_by_source(&self) -> BTreeMap<u16, Timestamp> {
+        let mut oldest = BTreeMap::new();
+        for kept in self.buffer.iter() {
+            oldest.entry(kept.line.source).or_insert(kept.line.at);
+        }
+        oldest
     }
 
     /// A stream has ended, with or without an error. When none is left, nothing is held back.

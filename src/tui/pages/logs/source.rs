@@ -72,6 +72,39 @@ impl Sources {
         u16::try_from(index).unwrap_or(u16::MAX)
     }
 
+    /// The stream of this container, if one is known.
+    pub fn find(&self, uid: &Uid, container: &Name) -> Option<u16> {
+        let known = self
+            .list
+            .iter()
+            .position(|source| source.uid == *uid && source.container == *container)?;
+        u16::try_from(known).ok()
+    }
+
+    /// What a container of this name is in the other pods.
+    pub fn role_of(&self, container: &Name) -> Option<ContainerRole> {
+        let group = self
+            .groups
+            .iter()
+            .find(|group| group.container == *container);
+        group.map(|group| group.role)
+    }
+
+    /// A container that is only remembered: no stream of it will open.
+    pub fn add_ended(
+        &mut self,
+        pod: &ObjectKey,
+        uid: &Uid,
+        container: &Name,
+        role: ContainerRole,
+    ) -> u16 {
+        let source = self.add(pod, uid, container, role);
+        if let Some(source) = self.get_mut(source) {
+            source.state = StreamState::Ended;
+        }
+        source
+    }
+
     pub fn get(&self, index: u16) -> Option<&Source> {
         self.list.get(usize::from(index))
     }

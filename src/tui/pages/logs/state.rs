@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::model::LogModel;
+use super::past::{self, PastLine};
 use super::present;
 use crate::config::settings::Logs;
 use crate::k8s::columns::{ContainerColumns, ContainerState};
 use crate::k8s::workload::pods_of;
 use crate::k8s::{Object, Uid};
+use crate::stdx::humanize::counted;
 use crate::tui::answer::Answer;
 use crate::tui::command::{Command, Motion, PageCommand};
 use crate::tui::effect::{Effect, LogOrder};
@@ -36,6 +38,8 @@ pub struct LogsPage {
     /// Only this container, when one was opened.
     only: Option<String>,
     pub(super) left_out: usize,
+    /// How far back the log store was asked.
+    seen_to: Option<Timestamp>,
     typed: String,
     pub(super) shift: usize,
     /// Lines that are kept.
@@ -70,6 +74,7 @@ impl LogsPage {
             since: Since::Tail(tail),
             only: None,
             left_out: 0,
+            seen_to: None,
             typed: String::new(),
             shift: 0,
             lines_max: logs.lines,
@@ -85,6 +90,7 @@ impl LogsPage {
         self.model.set_pattern(&filter);
         self.streams.clear();
         self.ended.clear();
+        self.seen_to = None;
         // An empty order first: equal orders would otherwise go on where they are.
         let mut asks = vec![orders(Vec::new())];
         asks.extend(self.follow(context));
@@ -204,6 +210,7 @@ impl LogsPage {
                     note(format!("no container has the letter {letter}"))
                 };
             }
+            PageCommand::Past => return self.look_back(context),
             PageCommand::Save => return self.save(context),
             _ => {}
         }
@@ -228,6 +235,35 @@ impl LogsPage {
             },
         };
         self.restart(context)
+    }
+
+    /// Asks the cluster's log store for what was before.
+    fn look_back(&mut self, context: &Context) -> Vec<Ask> {
+        let only = self.only.as_deref();
+        let orders = past::orders(&self.of, only, context.cluster, self.seen_to, &self.model);
+        if orders.is_empty() {
+            return note("the log store cannot tell whose lines these are: no label selects them");
+        }
+        vec![Ask::Effect(Effect::Past {
+            view: View::Logs,
+            orders,
+        })]
+    }
+
+    fn take_past(&mut self, lines: &[PastLine], context: &Context) -> Vec<Ask> {
+        // What streams brought in this moment counts as shown.
+        self.model.settle(context.now);
+        let taken = past::take(&mut self.model, lines, context.now);
+        let is_further = taken.oldest.is_some_and(|at| Some(at) != self.seen_to);
+        self.seen_to = taken.oldest.or(self.seen_to);
+        match taken.new {
+            0 if lines.len() >= past::LINES && is_further => self.look_back(context),
+            0 => note("the log store has no older lines of these"),
+            new => {
+                let lines = counted(new, "older line", "older lines");
+                note(format!("{lines} from the log store; g goes to the first"))
+            }
+        }
     }
 
     fn save(&self, context: &Context) -> Vec<Ask> {
@@ -340,6 +376,8 @@ impl Page for LogsPage {
                     self.model.settle(context.now);
                 }
             }
+            Answer::Past(Ok(lines)) => return self.take_past(&lines, context),
+            Answer::Past(Err(why)) => return vec![Ask::Notice(Notice::warning(why))],
             Answer::LogEnded { order, failure } => {
                 if let Some(source) = self.streams.get(&order).copied() {
                     if let Some(source) = self.model.sources.get(source) {
@@ -388,6 +426,8 @@ impl Page for LogsPage {
 
     fn set_filter(&mut self, text: &str, _context: &Context) -> Result<(), String> {
         text.clone_into(&mut self.typed);
+        // Another filter finds other lines of the same time.
+        self.seen_to = None;
         self.model.set_pattern(text);
         let complaint = self
             .model
