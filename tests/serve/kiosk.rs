@@ -102,6 +102,28 @@ fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_its_host() {
     assert!(log("app").contains("stock listens on 0.0.0.0:8080"));
     assert!(log("log-shipper").contains("shipping /var/log/kiosk/access.log of stock"));
 
+    // Services find each other by name, and each asked container tells of it.
+    let visitors = before
+        .iter()
+        .find(|pod| pod["metadata"]["labels"]["app"] == "visitors");
+    let visitors = visitors.unwrap()["metadata"]["name"].as_str().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let path = format!("{PODS}/{visitors}/log");
+        let said = served.local().stream(&path).unwrap();
+        let answered = |line: &str| line.contains(" 200 in ") && line.contains("\"stock\"");
+        if said.lines().any(answered) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{said}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !log("log-shipper").contains("\"GET /stock/order/") {
+        assert!(Instant::now() < deadline, "{}", log("log-shipper"));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+
     served.kill();
     let served = serve(folder.path(), &[]);
     let mut local = served.local();

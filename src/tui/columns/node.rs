@@ -22,11 +22,11 @@ pub const COLUMNS: &[Column<ObjectRow>] = &[
                 } else {
                     glyph(health)
                 };
-                let mut line = Line::of(sign, role(health))
+                // Beside the sign, so that a narrow column keeps it.
+                let real = if lab::is_real(&row.object) { REAL } else { "" };
+                let line = Line::of(sign, role(health))
+                    .with(real, Role::Strong)
                     .with(format!(" {}", status::node_word(node)), role(health));
-                if lab::is_real(&row.object) {
-                    line.push(format!(" {REAL} real"), Role::Strong);
-                }
                 fresh(Cell::from(line), &row.object, context)
             })
         },
