@@ -60,8 +60,12 @@ impl Stage {
                 }],
             },
         });
-        json_patch::merge(&mut pod["spec"]["containers"][0], &container);
-        json_patch::merge(&mut pod["spec"], &spec);
+        for (part, more) in [("/spec/containers/0", container), ("/spec", spec)] {
+            if let (Some(Value::Object(part)), Value::Object(more)) = (pod.pointer_mut(part), more)
+            {
+                part.extend(more);
+            }
+        }
         self.post(PODS, &pod);
     }
 
