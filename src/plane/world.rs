@@ -142,6 +142,27 @@ impl World {
 
     /// Advances everything that can be advanced now, up to a bound.
     pub fn step(&mut self, now: Timestamp) -> Step {
+        let (next_wake, more) = self.advance(now);
+        Step {
+            journal: std::mem::take(&mut self.journal),
+            next_wake,
+            more,
+        }
+    }
+
+    /// Lets the time between pass at once. What is written meanwhile leaves with the next step.
+    pub fn pass(&mut self, from: Timestamp, until: Timestamp) {
+        let mut now = from;
+        while now < until {
+            let (next_wake, more) = self.advance(now);
+            if !more {
+                now = next_wake.unwrap_or(until).max(now);
+            }
+        }
+    }
+
+    /// When to be called again if nothing changes, and whether work is left now.
+    fn advance(&mut self, now: Timestamp) -> (Option<Timestamp>, bool) {
         self.reconcile(now);
         self.schedule(now);
         self.run_agents(now);
@@ -157,11 +178,8 @@ impl World {
             Some(self.next_sweep),
         ];
         let next_wake = wakes.into_iter().flatten().min();
-        Step {
-            journal: std::mem::take(&mut self.journal),
-            next_wake,
-            more: self.controllers.has_ready(now) || next_wake.is_some_and(|wake| wake <= now),
-        }
+        let more = self.controllers.has_ready(now) || next_wake.is_some_and(|wake| wake <= now);
+        (next_wake, more)
     }
 
     /// The present state for readers. What is in it becomes durable with the next step's journal.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -363,7 +364,7 @@ fn seed_of_this_start() -> u64 {
 
 async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), HostError> {
     let Some(folder) = &options.folder else {
-        let mut world = World::new(seed_of_this_start(), clock::now());
+        let mut world = World::new(seed_of_this_start(), before_planting());
         plant(&mut world, &options.seed)?;
         configure(&mut world, options);
         return Ok((world, None));
@@ -378,7 +379,7 @@ async fn open_world(options: &HostOptions) -> Result<(World, Option<Journal>), H
     // The store's library asserts on some kinds of damage.
     let (journal, restored) = opened.map_err(|_panic| HostError::Unreadable { path })??;
     let mut world = if restored.objects.is_empty() {
-        let mut world = World::new(seed_of_this_start(), clock::now());
+        let mut world = World::new(seed_of_this_start(), before_planting());
         plant(&mut world, &options.seed)?;
         world
     } else {
@@ -430,48 +431,73 @@ fn publish_authority(world: &mut World, authority: &Authority) -> Result<(), Hos
     })
 }
 
+/// Machines of a new cluster register within two seconds; they are given this long before the rest
+/// is planted.
+const BOOTED_BEFORE: SignedDuration = SignedDuration::from_secs(5);
+
+fn before_planting() -> Timestamp {
+    let now = clock::now();
+    now.checked_sub(BOOTED_BEFORE).unwrap_or(now)
+}
+
 /// Creates the objects that a new cluster begins with. They become durable together, with the
 /// first round: a new cluster has all of them or none.
+///
+/// The machines have been up for a moment when the rest comes: where workloads go must not depend
+/// on how fast this computer is.
 fn plant(world: &mut World, seed: &Seed) -> Result<(), HostError> {
-    for object in seed.objects().iter() {
-        let text = |pointer: &str| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-        };
-        let (group, version) = text("/apiVersion")
-            .split_once('/')
-            .unwrap_or(("", text("/apiVersion")));
-        let name = format!("{} `{}`", text("/kind"), text("/metadata/name"));
-        let refused = |message: String| HostError::Seed {
-            object: name.clone(),
-            message,
-        };
-        let published = world.published();
-        let found = published.registry.by_kind(group, version, text("/kind"));
-        let Some(resource_type) = found else {
-            return Err(refused("its kind is not known".to_owned()));
-        };
-        let namespace = if resource_type.namespaced {
-            let named = text("/metadata/namespace");
-            if named.is_empty() { "default" } else { named }
-        } else {
-            ""
-        };
-        let target = ResourceTarget {
-            group: group.into(),
-            version: version.into(),
-            plural: resource_type.plural.clone(),
-            namespace: namespace.into(),
-            ..ResourceTarget::default()
-        };
-        let request = Request::internal(Verb::Create, target, identity::administrator())
-            .with_body("application/json", object.to_string());
-        let response = world.handle(&request, clock::now());
-        if !response.is_success() {
-            return Err(refused(message_of(&response)));
-        }
+    let objects = seed.objects();
+    let is_machine = |object: &&Value| object.get("kind").and_then(Value::as_str) == Some("Node");
+    let began = before_planting();
+    for machine in objects.iter().filter(is_machine) {
+        create(world, machine, began)?;
+    }
+    let now = clock::now();
+    world.pass(began, now);
+    for object in objects.iter().filter(|object| !is_machine(object)) {
+        create(world, object, now)?;
+    }
+    Ok(())
+}
+
+fn create(world: &mut World, object: &Value, now: Timestamp) -> Result<(), HostError> {
+    let text = |pointer: &str| {
+        object
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let (group, version) = text("/apiVersion")
+        .split_once('/')
+        .unwrap_or(("", text("/apiVersion")));
+    let name = format!("{} `{}`", text("/kind"), text("/metadata/name"));
+    let refused = |message: String| HostError::Seed {
+        object: name.clone(),
+        message,
+    };
+    let published = world.published();
+    let found = published.registry.by_kind(group, version, text("/kind"));
+    let Some(resource_type) = found else {
+        return Err(refused("its kind is not known".to_owned()));
+    };
+    let namespace = if resource_type.namespaced {
+        let named = text("/metadata/namespace");
+        if named.is_empty() { "default" } else { named }
+    } else {
+        ""
+    };
+    let target = ResourceTarget {
+        group: group.into(),
+        version: version.into(),
+        plural: resource_type.plural.clone(),
+        namespace: namespace.into(),
+        ..ResourceTarget::default()
+    };
+    let request = Request::internal(Verb::Create, target, identity::administrator())
+        .with_body("application/json", object.to_string());
+    let response = world.handle(&request, now);
+    if !response.is_success() {
+        return Err(refused(message_of(&response)));
     }
     Ok(())
 }
