@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use bayplan::config::env::Environment;
 use bayplan::config::fleet::{self, Fleet};
 use bayplan::config::paths::Paths;
 use bayplan::connect::apply::ApplyOptions;
@@ -131,7 +132,7 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
                 shown.cancelled().await;
                 tokio::time::sleep(SETTLED).await;
             }
-            if let Err(error) = live(place, wish).await {
+            if let Err(error) = Box::pin(live(place, wish)).await {
                 tracing::warn!("this machine is no node: {}", telemetry::sentence(&error));
             }
         }
@@ -171,6 +172,7 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         images: Paths::resolve()?.data.join("images"),
         run: place.run,
         api: place.api,
+        auth_files: Environment::read().auth_files,
         reserved: !pools.is_empty(),
     };
     let (name, run) = (options.name.clone(), options.run.clone());

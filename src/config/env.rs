@@ -28,6 +28,9 @@ pub struct Environment {
     pub locale: Option<String>,
     /// `USER`, else `LOGNAME`: who an operator's actions are recorded as.
     pub user: Option<String>,
+    /// Where container tools keep whom their user is to registries (containers-auth.json(5)):
+    /// `REGISTRY_AUTH_FILE` alone, or podman's and docker's own places. They need not be there.
+    pub auth_files: Vec<PathBuf>,
     /// `VISUAL`, else `EDITOR`.
     pub editor: Option<String>,
 }
@@ -62,6 +65,7 @@ impl Environment {
             color_term: text("COLORTERM"),
             term: text("TERM"),
             locale: either(&["LC_ALL", "LC_CTYPE", "LANG"]),
+            auth_files: auth_files(&raw),
             user: either(&["USER", "LOGNAME"]),
             editor: either(&["VISUAL", "EDITOR"]),
         }
@@ -74,6 +78,17 @@ impl Environment {
             locale.contains("utf-8") || locale.contains("utf8")
         })
     }
+}
+
+fn auth_files(raw: &impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
+    let below = |name: &str, rest: &str| raw(name).map(|folder| PathBuf::from(folder).join(rest));
+    if let Some(file) = raw("REGISTRY_AUTH_FILE") {
+        return vec![file.into()];
+    }
+    let podman = below("XDG_RUNTIME_DIR", "containers/auth.json");
+    let docker = below("DOCKER_CONFIG", "config.json");
+    let docker = docker.or_else(|| below("HOME", ".docker/config.json"));
+    podman.into_iter().chain(docker).collect()
 }
 
 #[cfg(test)]
@@ -100,6 +115,22 @@ mod tests {
         let read = environment(&[("LANG", "C"), ("LC_CTYPE", "de_DE.UTF-8")]);
         assert!(read.is_utf8());
         assert!(!environment(&[("LC_ALL", "C"), ("LC_CTYPE", "de_DE.UTF-8")]).is_utf8());
+    }
+
+    #[test]
+    fn one_auth_file_stands_for_all_others() {
+        let home = ("HOME", "/home/me");
+        let files = |pairs: &[(&str, &str)]| environment(pairs).auth_files;
+        assert_eq!(
+            files(&[home]),
+            [PathBuf::from("/home/me/.docker/config.json")]
+        );
+        let run = ("XDG_RUNTIME_DIR", "/run/me");
+        let both = files(&[home, run, ("DOCKER_CONFIG", "/docker")]);
+        let expected = ["/run/me/containers/auth.json", "/docker/config.json"];
+        assert_eq!(both, expected.map(PathBuf::from));
+        let alone = files(&[home, run, ("REGISTRY_AUTH_FILE", "/auth.json")]);
+        assert_eq!(alone, [PathBuf::from("/auth.json")]);
     }
 
     #[test]

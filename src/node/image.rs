@@ -10,11 +10,15 @@
 //! Source: the OCI image specification 1.1 and its layout; Docker's `docker save` archives.
 
 pub mod archive;
+pub mod collect;
+pub mod credentials;
+mod fetch;
 pub mod layer;
 pub mod own;
 pub mod registry;
 #[cfg(test)]
 pub mod sample;
+pub mod scan;
 pub mod server;
 pub mod store;
 

@@ -4,6 +4,7 @@
 //! the pods of its node and hands each to a [`Worker`]. What it finds on disk that no pod wants any
 //! more is cleaned up.
 
+mod images;
 mod machine;
 
 use std::collections::BTreeMap;
@@ -53,6 +54,8 @@ pub struct Options {
     pub run: PathBuf,
     /// Where the API server listens on this machine, for `kubernetes.default`.
     pub api: Option<SocketAddr>,
+    /// Whom this machine's user is to registries: those files that are there.
+    pub auth_files: Vec<PathBuf>,
     /// Only pods that tolerate it come here: there are simulated machines for the others, whose
     /// images are not meant to be fetched.
     pub reserved: bool,
@@ -143,7 +146,8 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
             table,
             asked_ports
         )),
-        Box::pin(claims.reclaim())
+        Box::pin(claims.reclaim()),
+        Box::pin(images::collect_images(&shared)),
     );
     Ok(())
 }
@@ -460,13 +464,11 @@ impl Shared {
         )
         .await;
         let began = clock::now();
-        let pulled = registry::pull(
-            &self.images,
-            &name,
-            &registry::Credentials::default(),
-            &|_, _| {},
-        )
-        .await;
+        let options = registry::Options {
+            keyring: self.keyring(pod).await,
+            ..registry::Options::default()
+        };
+        let pulled = registry::pull(&self.images, &name, &options).await;
         let image = pulled.map_err(|error| Trouble {
             reason: "ErrImagePull",
             message: error.to_string(),

@@ -32,6 +32,7 @@ use crate::agent::order::back_off_after;
 use crate::agent::pod::{Address, ContainerStatus, Pod, Running, State, Terminated, Waiting};
 use crate::agent::status;
 use crate::stdx::clock;
+pub use instance::layers_of_containers;
 use instance::{Instance, Stage};
 use probe::{Probes, Verdict};
 use question::Question;

@@ -19,6 +19,7 @@ use tar::{Archive, Entry, EntryType};
 const LAYER_BYTES_MAX: u64 = 32 << 30;
 const WHITEOUT: &str = ".wh.";
 const OPAQUE: &str = ".wh..wh..opq";
+const OVERLAY_ATTRIBUTES: [&[u8]; 2] = [b"trusted.overlay.", b"user.overlay."];
 const OPAQUE_ATTRIBUTE: &str = "trusted.overlay.opaque";
 
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,9 @@ fn unpack_tar(bytes: impl Read, folder: &Path) -> Result<(), LayerError> {
         };
         let parent = make_parent(folder, &inside).map_err(failed)?;
         let parent = parent.ok_or_else(|| LayerError::Outside(named.clone()))?;
+        if names_overlay(&mut entry).map_err(failed)? {
+            entry.set_unpack_xattrs(false);
+        }
         put(&mut entry, folder, &inside, &parent, &mut folders).map_err(failed)?;
     }
     for (path, mode) in folders.into_iter().rev() {
@@ -95,6 +99,25 @@ fn unpack_tar(bytes: impl Read, folder: &Path) -> Result<(), LayerError> {
         })?;
     }
     Ok(())
+}
+
+/// Whether an entry has attributes that overlayfs reads: with `redirect` and its like a layer could
+/// show other folders than its own. What a layer removes is said by names, not by these.
+fn names_overlay(entry: &mut Entry<'_, impl Read>) -> io::Result<bool> {
+    let Some(extensions) = entry.pax_extensions()? else {
+        return Ok(false);
+    };
+    for extension in extensions {
+        let name = extension?.key_bytes();
+        let attribute = name.strip_prefix(b"SCHILY.xattr.").unwrap_or_default();
+        if OVERLAY_ATTRIBUTES
+            .iter()
+            .any(|prefix| attribute.starts_with(prefix))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn put(

@@ -148,16 +148,33 @@ impl Served {
 
     /// Pushes an image as a plain client does.
     pub async fn push(&self, name: &str, tag: &str, sample: &Sample) {
+        self.push_as(None, name, tag, sample).await;
+    }
+
+    pub async fn push_as(
+        &self,
+        user: Option<(&str, &str)>,
+        name: &str,
+        tag: &str,
+        sample: &Sample,
+    ) {
+        let signed = |request: reqwest::RequestBuilder| match user {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        };
         for blob in sample.blobs() {
             let path = format!("{name}/blobs/uploads/?digest={}", digest(blob));
-            let request = self.client.post(self.url(&path)).body(blob.clone());
+            let request = signed(self.client.post(self.url(&path)).body(blob.clone()));
             assert_eq!(request.send().await.unwrap().status(), 201, "{path}");
         }
         let put = self
             .client
             .put(self.url(&format!("{name}/manifests/{tag}")));
         let put = put.header("content-type", "application/vnd.oci.image.manifest.v1+json");
-        let answer = put.body(sample.manifest.clone()).send().await.unwrap();
+        let answer = signed(put.body(sample.manifest.clone()))
+            .send()
+            .await
+            .unwrap();
         let status = answer.status();
         assert_eq!(status, 201, "{}", answer.text().await.unwrap());
     }

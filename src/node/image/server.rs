@@ -33,7 +33,7 @@ use self::answer::Refusal;
 use self::route::Route;
 use super::store::{Store, hex};
 
-pub use listening::serve;
+pub use listening::{serve, serve_app};
 
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
@@ -175,7 +175,7 @@ fn plain(status: StatusCode, headers: &[(HeaderName, String)], body: Body) -> Re
 }
 
 /// A name that nobody else has.
-fn random() -> String {
+pub(super) fn random() -> String {
     let mut bytes = [0; 16];
     let filled = SystemRandom::new().fill(&mut bytes);
     debug_assert!(filled.is_ok(), "the system has no random numbers");

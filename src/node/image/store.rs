@@ -18,15 +18,23 @@ use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use oci_spec::image::{Descriptor, ImageConfiguration, ImageIndex, ImageManifest};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::layer::{self, Packing};
+use super::server::random;
 use super::{Image, ImageError, Name};
 
 const COPY_BYTES: usize = 128 << 10;
 /// A manifest larger than this is refused, as registries do (4 MiB).
 pub(super) const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+
+/// The time of the call: the kernel's `UTIME_NOW`.
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: rustix::fs::UTIME_NOW,
+};
 
 /// The images of this machine.
 #[derive(Clone, Debug)]
@@ -43,7 +51,7 @@ pub struct Record {
     pub bytes: u64,
 }
 
-type Records = BTreeMap<String, Record>;
+pub type Records = BTreeMap<String, Record>;
 
 impl Store {
     /// Opens the store, making its folders.
@@ -103,6 +111,21 @@ impl Store {
         self.blob(digest).is_file()
     }
 
+    /// Whether it is here; if so, it stays until whoever asked has used it: it counts as new.
+    pub fn keep(&self, digest: &str) -> bool {
+        let times = Timestamps {
+            last_access: NOW,
+            last_modification: NOW,
+        };
+        rustix::fs::utimensat(CWD, self.blob(digest), &times, AtFlags::empty()).is_ok()
+    }
+
+    /// Bytes that the disk has room for, if it says so.
+    pub fn room(&self) -> Option<u64> {
+        let found = rustix::fs::statvfs(&self.root).ok()?;
+        Some(found.f_bavail.saturating_mul(found.f_frsize))
+    }
+
     /// Where a blob is or will be.
     pub fn blob(&self, digest: &str) -> PathBuf {
         self.root.join("blobs/sha256").join(hex_of(digest))
@@ -141,12 +164,14 @@ impl Store {
         if self.has(digest) {
             return Ok(());
         }
-        let copied = File::create(self.ingest(digest)).and_then(|mut to| {
-            io::copy(bytes, &mut to)?;
-            to.sync_all()
-        });
-        copied.map_err(|source| self.failed(source))?;
-        self.accept(digest)
+        // Its own file: several may bring the same blob at once.
+        let path = self.ingest(&format!("{}.{}", hex_of(digest), random()));
+        let copied = File::create(&path).and_then(|mut to| io::copy(bytes, &mut to));
+        if let Err(source) = copied {
+            let _best_effort = fs::remove_file(&path);
+            return Err(self.failed(source));
+        }
+        self.adopt(&path, digest)
     }
 
     /// Names an image whose blobs are all there, unpacking the layers that are new.
@@ -164,23 +189,35 @@ impl Store {
                 ),
             });
         }
-        for (id, packed) in ids.iter().zip(manifest.layers()) {
-            self.unpack(id, packed)?;
-        }
+        let unpack = || {
+            let mut layers = ids.iter().zip(manifest.layers());
+            layers.try_for_each(|(id, packed)| self.unpack(id, packed))
+        };
+        unpack()?;
         let record = Record {
             digest: digest.to_owned(),
             bytes: packed_bytes(&manifest),
         };
         self.change(|records| {
+            // A layer that nothing had may have been collected meanwhile; now it cannot be.
+            unpack()?;
             records.insert(name.to_string(), record);
+            Ok(())
         })?;
         self.find(name)
     }
 
     /// Forgets a name; says whether it was known. Its layers stay: containers may stand on them.
     pub fn remove(&self, name: &Name) -> Result<bool, ImageError> {
+        self.forget(&name.to_string())
+    }
+
+    pub(super) fn forget(&self, name: &str) -> Result<bool, ImageError> {
         let mut known = false;
-        self.change(|records| known = records.remove(&name.to_string()).is_some())?;
+        self.change(|records| {
+            known = records.remove(name).is_some();
+            Ok(())
+        })?;
         Ok(known)
     }
 
@@ -198,7 +235,10 @@ impl Store {
         ImageIndex::from_reader(self.small(digest).ok()?.as_slice()).ok()
     }
 
-    fn configuration(&self, manifest: &ImageManifest) -> Result<ImageConfiguration, ImageError> {
+    pub(super) fn configuration(
+        &self,
+        manifest: &ImageManifest,
+    ) -> Result<ImageConfiguration, ImageError> {
         let digest = manifest.config().digest().to_string();
         let bytes = self.small(&digest)?;
         ImageConfiguration::from_reader(bytes.as_slice()).map_err(|error| ImageError::Malformed {
@@ -249,8 +289,7 @@ impl Store {
         let unfinished =
             self.root
                 .join("ingest")
-                .join(format!("{}.{}.layer", hex_of(id), std::process::id()));
-        let _left_by_a_crash = fs::remove_dir_all(&unfinished);
+                .join(format!("{}.{}.layer", hex_of(id), random()));
         fs::create_dir_all(&unfinished).map_err(|source| self.failed(source))?;
         let unpacked = layer::unpack(BufReader::new(open()?), packing, &unfinished);
         if let Err(error) = unpacked {
@@ -267,10 +306,13 @@ impl Store {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Records)) -> Result<(), ImageError> {
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Records) -> Result<(), ImageError>,
+    ) -> Result<(), ImageError> {
         let _held = self.lock()?;
         let mut records = self.records()?;
-        change(&mut records);
+        change(&mut records)?;
         let path = self.root.join("images.json");
         let next = self.root.join("images.json.new");
         let text = serde_json::to_vec_pretty(&records).unwrap_or_default();
@@ -283,7 +325,7 @@ impl Store {
     }
 
     /// Held until the file is dropped.
-    fn lock(&self) -> Result<File, ImageError> {
+    pub(super) fn lock(&self) -> Result<File, ImageError> {
         let file = File::create(self.root.join("lock")).map_err(|source| self.failed(source))?;
         file.lock().map_err(|source| self.failed(source))?;
         Ok(file)

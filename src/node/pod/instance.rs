@@ -328,6 +328,13 @@ pub fn container<'a>(pod: &'a PodObject, name: &str) -> Option<&'a Container> {
         .find(|container| container.name == name)
 }
 
+/// Layers that the containers in a pod's folder stand on, whether they run or not.
+pub fn layers_of_containers(pod: &Path) -> Vec<PathBuf> {
+    let runs = fs::read_dir(runs_folder(pod)).into_iter().flatten();
+    let orders = runs.filter_map(|run| Folder::new(run.ok()?.path()).order().ok());
+    orders.flat_map(|order| order.layers).collect()
+}
+
 /// The last run of each container in a pod's folder.
 pub fn find(pod: &Path) -> Vec<Instance> {
     let mut found: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -30,6 +31,16 @@ pub async fn serve(
     context: Context,
     stop: impl Future<Output = ()>,
 ) {
+    serve_app(listener, tls, router(context), stop).await;
+}
+
+/// Serves any application the same way.
+pub async fn serve_app(
+    listener: TcpListener,
+    tls: Option<rustls::ServerConfig>,
+    app: Router,
+    stop: impl Future<Output = ()>,
+) {
     let acceptor = tls.map(|config| TlsAcceptor::from(Arc::new(config)));
     let turns = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let farewell = GracefulShutdown::new();
@@ -53,14 +64,14 @@ pub async fn serve(
             }
         };
         let _slower_is_fine = stream.set_nodelay(true);
-        let (context, acceptor, watcher) = (context.clone(), acceptor.clone(), farewell.watcher());
+        let (app, acceptor, watcher) = (app.clone(), acceptor.clone(), farewell.watcher());
         tokio::spawn(async move {
             let _held = permit;
             let Some(acceptor) = acceptor else {
-                return converse(stream, context, watcher).await;
+                return converse(stream, app, watcher).await;
             };
             match tokio::time::timeout(GREETING, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => converse(stream, context, watcher).await,
+                Ok(Ok(stream)) => converse(stream, app, watcher).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a TLS greeting failed"),
                 Err(_elapsed) => tracing::debug!("a TLS greeting took too long"),
             }
@@ -69,7 +80,7 @@ pub async fn serve(
     let _whoever_is_slower_is_cut_off = tokio::time::timeout(FAREWELL, farewell.shutdown()).await;
 }
 
-async fn converse<S>(stream: S, context: Context, watcher: hyper_util::server::graceful::Watcher)
+async fn converse<S>(stream: S, app: Router, watcher: hyper_util::server::graceful::Watcher)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -78,7 +89,7 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(GREETING);
-    let service = TowerToHyperService::new(router(context));
+    let service = TowerToHyperService::new(app);
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, "a connection ended early");

@@ -6,7 +6,7 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use crate::node::image::Name;
-use crate::node::image::registry::{Credentials, pull};
+use crate::node::image::registry::{Options, pull};
 use crate::node::image::sample::{Sample, Served, digest, noise, tar_of};
 use crate::node::image::store::Store;
 
@@ -54,18 +54,14 @@ async fn an_image_that_is_pushed_can_be_pulled() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     let name = Name::parse(&format!("{}/shop/cart:2", served.address)).unwrap();
-    let image = pull(&store, &name, &Credentials::default(), &|_, _| {})
-        .await
-        .unwrap();
+    let image = pull(&store, &name, &Options::default()).await.unwrap();
     assert_eq!(image.digest, digest(&sample.manifest));
     let motd = image.layers[0].join("etc/motd");
     assert_eq!(std::fs::read(motd).unwrap(), b"hello");
 
     let by_digest = format!("{}/shop/cart@{}", served.address, image.digest);
     let name = Name::parse(&by_digest).unwrap();
-    pull(&store, &name, &Credentials::default(), &|_, _| {})
-        .await
-        .unwrap();
+    pull(&store, &name, &Options::default()).await.unwrap();
     assert_eq!(store.find(&name).unwrap().digest, image.digest);
 }
 
@@ -407,9 +403,7 @@ async fn skopeo_pushes_copies_and_deletes() {
 
     let store = Store::open(&served.folder.path().join("pulled")).unwrap();
     let name = Name::parse(&format!("{}/third:4", served.address)).unwrap();
-    let image = pull(&store, &name, &Credentials::default(), &|_, _| {})
-        .await
-        .unwrap();
+    let image = pull(&store, &name, &Options::default()).await.unwrap();
     assert_eq!(
         std::fs::read(image.layers[0].join("etc/motd")).unwrap(),
         b"hello"
