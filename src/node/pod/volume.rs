@@ -85,7 +85,10 @@ impl Volumes {
             });
         }
         let log = own.join("termination-log");
-        let made = fs::create_dir_all(own).and_then(|()| fs::write(&log, ""));
+        // Whoever the container runs as writes it.
+        let made = fs::create_dir_all(own)
+            .and_then(|()| fs::write(&log, ""))
+            .and_then(|()| fs::set_permissions(&log, fs::Permissions::from_mode(0o666)));
         made.map_err(|error| error.to_string())?;
         all.push(Mount {
             source: log.clone(),
