@@ -236,22 +236,8 @@ fn ready_addresses(slices: &Value) -> usize {
         .count()
 }
 
-#[test]
-fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path().join("home");
-    if let Err(why) = prepare(folder.path(), &home) {
-        println!("skipped: {why}");
-        return;
-    }
-    let data = folder.path().join("data");
-    let mut started = command(&data, &["--local-node"]);
-    let served = Served::spawn(&data, started.env("XDG_DATA_HOME", &home));
-    let mut node = Node {
-        local: served.local(),
-        served,
-        namespace: data.join("node/netns/node"),
-    };
+/// Services of every type, and one for names whose endpoint is a server of this test.
+fn make_services(node: &mut Node, resolver: &Resolver) {
     let ports = json!([{"name": "http", "port": 80, "targetPort": 8080}]);
     let selector = json!({"app": "web"});
     node.service("web", &json!({"selector": selector, "ports": ports}));
@@ -272,7 +258,6 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
         "names",
         &json!({"ports": [{"name": "dns", "port": 53, "protocol": "UDP"}]}),
     );
-    let resolver = Resolver::open();
     node.make(
         "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
         &json!({
@@ -287,6 +272,26 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
         "empty",
         &json!({"selector": {"app": "nothing"}, "ports": ports}),
     );
+}
+
+#[test]
+fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    if let Err(why) = prepare(folder.path(), &home) {
+        println!("skipped: {why}");
+        return;
+    }
+    let data = folder.path().join("data");
+    let mut started = command(&data, &["--local-node"]);
+    let served = Served::spawn(&data, started.env("XDG_DATA_HOME", &home));
+    let mut node = Node {
+        local: served.local(),
+        served,
+        namespace: data.join("node/netns/node"),
+    };
+    let resolver = Resolver::open();
+    make_services(&mut node, &resolver);
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let host_port = free.local_addr().unwrap().port();
     drop(free);
