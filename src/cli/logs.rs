@@ -193,7 +193,7 @@ pub fn span(text: &str) -> Result<SignedDuration> {
     let parsed: Option<Span> = text.parse().ok();
     parsed
         .and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok())
-        .filter(|length| length.is_positive())
+        .filter(SignedDuration::is_positive)
         .with_context(|| format!("`{text}` is neither a span (10m, 1h, 2d) nor a time (RFC 3339)"))
 }
 

@@ -274,6 +274,132 @@ fn make_services(node: &mut Node, resolver: &Resolver) {
     );
 }
 
+/// The address of the service `web`.
+fn web_address(node: &mut Node) -> String {
+    let path = "/api/v1/namespaces/default/services/web";
+    let address = node.local.send("GET", path, "").unwrap().1["spec"]["clusterIP"].clone();
+    address.as_str().unwrap().to_owned()
+}
+
+/// Both ready pods answer, the third does not.
+#[track_caller]
+fn ready_pods_answer(node: &mut Node) {
+    let said = node.ask(
+        "ask-services",
+        "sleep 1; for i in 1 2 3 4 5 6; do timeout 5 wget -q -O - http://web/; done
+         echo; for i in 1 2 3 4; do timeout 5 wget -q -O - http://sticky.default.svc/; done
+         echo; timeout 5 wget -O - http://empty/
+         echo; echo | nc -w 5 kubernetes.default 443 && echo the server is there",
+    );
+    let parts: Vec<&str> = said.split("\n\n").collect();
+    let [turns, sticky, empty, server] = parts.as_slice() else {
+        panic!("{said}");
+    };
+    let mut answers: Vec<&str> = turns.lines().collect();
+    answers.sort_unstable();
+    assert_eq!(
+        answers,
+        ["host-a", "host-a", "host-a", "host-b", "host-b", "host-b"]
+    );
+    let mut stuck: Vec<&str> = sticky.lines().collect();
+    assert_eq!(stuck.len(), 4, "{said}");
+    stuck.dedup();
+    assert_eq!(stuck.len(), 1, "{said}");
+    assert!(empty.contains("Connection refused"), "{said}");
+    assert!(server.contains("the server is there"), "{said}");
+}
+
+/// Names of all kinds.
+#[track_caller]
+fn names_are_found(node: &mut Node) {
+    let address = web_address(node);
+    let pod = "/api/v1/namespaces/default/pods/web-a";
+    let pod_address = node.local.send("GET", pod, "").unwrap().1["status"]["podIP"].clone();
+    let pod_address = pod_address.as_str().unwrap().to_owned();
+    let names = "/api/v1/namespaces/default/services/names";
+    let names = node.local.send("GET", names, "").unwrap().1["spec"]["clusterIP"].clone();
+    let said = node.ask(
+        "ask-names",
+        &format!(
+            "nslookup web.default.svc.cluster.local
+             nslookup host-a.backends.default.svc.cluster.local
+             nslookup -type=srv _http._tcp.web.default.svc.cluster.local
+             nslookup {address}
+             nslookup {pod_address}
+             nslookup gone.default.svc.cluster.local
+             nslookup cart. {}
+             cat /etc/resolv.conf",
+            names.as_str().unwrap()
+        ),
+    );
+    for expected in [
+        format!("Address: {address}\n"),
+        format!("Address: {pod_address}\n"),
+        "service = 0 100 80 web.default.svc.cluster.local".to_owned(),
+        "name = web.default.svc.cluster.local".to_owned(),
+        "name = host-a.backends.default.svc.cluster.local".to_owned(),
+        "can't find gone.default.svc.cluster.local: NXDOMAIN".to_owned(),
+        "Address: 192.0.2.7\n".to_owned(),
+        "search default.svc.cluster.local svc.cluster.local cluster.local".to_owned(),
+    ] {
+        assert!(said.contains(&expected), "{expected} is not in: {said}");
+    }
+}
+
+/// From the machine, and out to it.
+#[track_caller]
+fn ways_in_and_out_are_open(node: &mut Node, host_port: u16) {
+    let address = web_address(node);
+    let path = "/api/v1/namespaces/default/services/door";
+    let door = node.local.send("GET", path, "").unwrap().1;
+    let node_port = door["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
+    let said = fetch(u16::try_from(node_port).unwrap()).unwrap();
+    assert!(said.contains("host-"), "{said}");
+    assert!(fetch(host_port).unwrap().contains("host-b"));
+    let own = own_address();
+    let said = node.ask(
+        "ask-outside",
+        &format!(
+            "timeout 5 wget -q -O - http://{own}:{}/
+             echo services $KUBERNETES_SERVICE_HOST $WEB_SERVICE_HOST $WEB_SERVICE_PORT_HTTP",
+            outside()
+        ),
+    );
+    let services = format!("services 10.96.0.1 {address} 80\n");
+    assert!(said.contains(&services), "{said}");
+    if own.is_loopback() {
+        println!("skipped: this machine has no address but its loopback's");
+    } else {
+        assert!(said.contains("outside\n"), "{said}");
+    }
+    let path = "/api/v1/namespaces/default/services/door";
+    node.local.send("DELETE", path, "").unwrap();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while TcpStream::connect(("127.0.0.1", u16::try_from(node_port).unwrap())).is_ok() {
+        assert!(Instant::now() < deadline, "a removed service listens");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Readiness is followed within a second, both ways.
+#[track_caller]
+fn readiness_is_followed(node: &mut Node) {
+    node.pod("ask-on", &says(ASKS));
+    node.log_until("ask-on", |log| log.lines().count() > 3);
+    let opened = node.open_gate("web-c", true);
+    node.log_until("ask-on", |log| log.contains("host-c"));
+    let took = opened.elapsed();
+    println!("a pod that is ready is asked after {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    node.open_gate("web-c", false);
+    std::thread::sleep(Duration::from_secs(1));
+    let before = node.log("ask-on");
+    let after = node.log_until("ask-on", |log| log.len() > before.len() + 100);
+    let later = after.strip_prefix(before.as_str()).unwrap();
+    assert!(!later.contains("host-c"), "{later}");
+    assert!(!after.contains("nobody"), "{after}");
+}
+
 #[test]
 fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
     let folder = tempfile::tempdir().unwrap();
@@ -312,111 +438,8 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
     node.open_gate("web-b", true);
     node.wait_for(slices, |slices| ready_addresses(slices) == 2);
 
-    // Both ready pods answer, the third does not.
-    let said = node.ask(
-        "ask-services",
-        "sleep 1; for i in 1 2 3 4 5 6; do timeout 5 wget -q -O - http://web/; done
-         echo; for i in 1 2 3 4; do timeout 5 wget -q -O - http://sticky.default.svc/; done
-         echo; timeout 5 wget -O - http://empty/
-         echo; echo | nc -w 5 kubernetes.default 443 && echo the server is there",
-    );
-    let parts: Vec<&str> = said.split("\n\n").collect();
-    let [turns, sticky, empty, server] = parts.as_slice() else {
-        panic!("{said}");
-    };
-    let mut answers: Vec<&str> = turns.lines().collect();
-    answers.sort_unstable();
-    assert_eq!(
-        answers,
-        ["host-a", "host-a", "host-a", "host-b", "host-b", "host-b"]
-    );
-    let mut stuck: Vec<&str> = sticky.lines().collect();
-    assert_eq!(stuck.len(), 4, "{said}");
-    stuck.dedup();
-    assert_eq!(stuck.len(), 1, "{said}");
-    assert!(empty.contains("Connection refused"), "{said}");
-    assert!(server.contains("the server is there"), "{said}");
-
-    // Names of all kinds.
-    let path = "/api/v1/namespaces/default/services/web";
-    let address = node.local.send("GET", path, "").unwrap().1["spec"]["clusterIP"].clone();
-    let address = address.as_str().unwrap().to_owned();
-    let pod = "/api/v1/namespaces/default/pods/web-a";
-    let pod_address = node.local.send("GET", pod, "").unwrap().1["status"]["podIP"].clone();
-    let pod_address = pod_address.as_str().unwrap().to_owned();
-    let names = "/api/v1/namespaces/default/services/names";
-    let names = node.local.send("GET", names, "").unwrap().1["spec"]["clusterIP"].clone();
-    let said = node.ask(
-        "ask-names",
-        &format!(
-            "nslookup web.default.svc.cluster.local
-             nslookup host-a.backends.default.svc.cluster.local
-             nslookup -type=srv _http._tcp.web.default.svc.cluster.local
-             nslookup {address}
-             nslookup {pod_address}
-             nslookup gone.default.svc.cluster.local
-             nslookup cart. {}
-             cat /etc/resolv.conf",
-            names.as_str().unwrap()
-        ),
-    );
-    for expected in [
-        format!("Address: {address}\n"),
-        format!("Address: {pod_address}\n"),
-        "service = 0 100 80 web.default.svc.cluster.local".to_owned(),
-        "name = web.default.svc.cluster.local".to_owned(),
-        "name = host-a.backends.default.svc.cluster.local".to_owned(),
-        "can't find gone.default.svc.cluster.local: NXDOMAIN".to_owned(),
-        "Address: 192.0.2.7\n".to_owned(),
-        "search default.svc.cluster.local svc.cluster.local cluster.local".to_owned(),
-    ] {
-        assert!(said.contains(&expected), "{expected} is not in: {said}");
-    }
-
-    // From the machine, and out to it.
-    let path = "/api/v1/namespaces/default/services/door";
-    let door = node.local.send("GET", path, "").unwrap().1;
-    let node_port = door["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
-    let said = fetch(u16::try_from(node_port).unwrap()).unwrap();
-    assert!(said.contains("host-"), "{said}");
-    assert!(fetch(host_port).unwrap().contains("host-b"));
-    let own = own_address();
-    let said = node.ask(
-        "ask-outside",
-        &format!(
-            "timeout 5 wget -q -O - http://{own}:{}/
-             echo services $KUBERNETES_SERVICE_HOST $WEB_SERVICE_HOST $WEB_SERVICE_PORT_HTTP",
-            outside()
-        ),
-    );
-    let services = format!("services 10.96.0.1 {address} 80\n");
-    assert!(said.contains(&services), "{said}");
-    if own.is_loopback() {
-        println!("skipped: this machine has no address but its loopback's");
-    } else {
-        assert!(said.contains("outside\n"), "{said}");
-    }
-    let path = "/api/v1/namespaces/default/services/door";
-    node.local.send("DELETE", path, "").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(2);
-    while TcpStream::connect(("127.0.0.1", u16::try_from(node_port).unwrap())).is_ok() {
-        assert!(Instant::now() < deadline, "a removed service listens");
-        std::thread::sleep(Duration::from_millis(10));
-    }
-
-    // Readiness is followed within a second, both ways.
-    node.pod("ask-on", &says(ASKS));
-    node.log_until("ask-on", |log| log.lines().count() > 3);
-    let opened = node.open_gate("web-c", true);
-    node.log_until("ask-on", |log| log.contains("host-c"));
-    let took = opened.elapsed();
-    println!("a pod that is ready is asked after {took:?}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
-    node.open_gate("web-c", false);
-    std::thread::sleep(Duration::from_secs(1));
-    let before = node.log("ask-on");
-    let after = node.log_until("ask-on", |log| log.len() > before.len() + 100);
-    let later = after.strip_prefix(before.as_str()).unwrap();
-    assert!(!later.contains("host-c"), "{later}");
-    assert!(!after.contains("nobody"), "{after}");
+    ready_pods_answer(&mut node);
+    names_are_found(&mut node);
+    ways_in_and_out_are_open(&mut node, host_port);
+    readiness_is_followed(&mut node);
 }
