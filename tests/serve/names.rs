@@ -348,6 +348,7 @@ fn names_are_found(node: &mut Node) {
 
 /// From the machine, and out to it.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "what was skipped and measured is told")]
 fn ways_in_and_out_are_open(node: &mut Node, host_port: u16) {
     let address = web_address(node);
     let path = "/api/v1/namespaces/default/services/door";
@@ -383,6 +384,7 @@ fn ways_in_and_out_are_open(node: &mut Node, host_port: u16) {
 
 /// Readiness is followed within a second, both ways.
 #[track_caller]
+#[expect(clippy::print_stdout, reason = "what was skipped and measured is told")]
 fn readiness_is_followed(node: &mut Node) {
     node.pod("ask-on", &says(ASKS));
     node.log_until("ask-on", |log| log.lines().count() > 3);
