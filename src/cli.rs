@@ -64,6 +64,7 @@ enum Command {
     Image(image::Image),
     Registry(registry::Registry),
     Logs(logs::Logs),
+    Node(node::stop::Node),
     #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
     Shim(node::Shim),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
@@ -428,6 +429,7 @@ pub fn run() -> ExitCode {
         Some(Command::Image(command)) => image::run(command),
         Some(Command::Registry(command)) => registry::run(command),
         Some(Command::Logs(command)) => logs::run(command),
+        Some(Command::Node(command)) => node::stop::run(command),
         Some(Command::Shim(command)) => node::run_shim(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         Some(Command::SampleApp(command)) => sample_app::run(command),

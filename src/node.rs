@@ -13,6 +13,7 @@ pub mod container;
 pub mod face;
 pub mod image;
 pub mod kubelet;
+pub mod leftover;
 pub mod logs;
 pub mod network;
 pub mod pod;

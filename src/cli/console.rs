@@ -16,6 +16,7 @@ use bayplan::tui::runtime::preferences::Preferences;
 use bayplan::tui::view::{self, View};
 use tokio_util::sync::CancellationToken;
 
+use super::node::stop::goodbye;
 use super::node::{self, Wish};
 use crate::telemetry;
 
@@ -89,7 +90,15 @@ async fn open(
         note: note(&session, wish),
         ..options
     };
+    let embedded = match session.identity().kind {
+        Kind::Embedded => Some(session.identity().cluster.clone()),
+        _ => None,
+    };
     console::run(session, options).await?;
+    let left = embedded.and_then(|cluster| goodbye(&paths.cluster(&cluster), &cluster));
+    if let Some(left) = left {
+        super::print(left.as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 

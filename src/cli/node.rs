@@ -1,6 +1,8 @@
 //! The local node beside a host: whether this machine becomes one, what of the sample runs on it, and
 //! the hidden commands that keep its containers.
 
+pub mod stop;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -130,6 +130,8 @@ fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_its_host() {
     wait(&mut local, PODS, all_ready);
     // One that ends in order leaves them as well.
     assert_eq!(served.terminate(), Some(0));
+    let left = bayplan::node::leftover::running(&folder.path().join("data/node"));
+    assert_eq!(left.len(), instances(&before).len(), "all run on");
     let served = serve(folder.path(), &[]);
     let mut local = served.local();
     // Time for a node that does not know what runs to start it again.

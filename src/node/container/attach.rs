@@ -1,6 +1,6 @@
 //! Joining a running container's own streams: the shim's side, and how a kubelet reaches it.
 //!
-//! The shim listens on a socket in the container's folder and speaks [`frames`](super::frames) on it.
+//! The shim listens on a socket in the container's folder and speaks [`frames`] on it.
 //! Who attaches hears what the container says from then on, and speaks to it where it reads. One that
 //! takes nothing for a while is let go, so that the container is not held up.
 

@@ -1,0 +1,78 @@
+//! Containers that run on when their node has ended, and their end when nobody is to adopt them.
+//!
+//! Only for nodes that nobody runs: a kubelet takes what is stopped here for a container that ended,
+//! and starts it again.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use tokio::time::sleep;
+
+use super::container::{Folder, runs_folder};
+use crate::stdx::clock::instant;
+
+const LOOK: Duration = Duration::from_millis(50);
+
+/// The containers below a node's folder that run.
+pub fn running(node: &Path) -> Vec<Folder> {
+    let below = |folder: &Path| {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect::<Vec<_>>()
+    };
+    below(&node.join("pods"))
+        .iter()
+        .flat_map(|pod| below(&runs_folder(pod)))
+        .map(Folder::new)
+        .filter(|container| container.exit().is_none() && container.is_kept())
+        .collect()
+}
+
+/// Asks all containers below a node's folder to end, and kills those that still run after `grace`;
+/// says how many there were, and how many run all the same.
+pub async fn stop(node: &Path, grace: Duration) -> (usize, usize) {
+    let containers = running(node);
+    for container in &containers {
+        tell(container, container.stop_signal());
+    }
+    wait(&containers, instant() + grace).await;
+    for container in containers.iter().filter(|container| container.is_kept()) {
+        tell(container, Signal::KILL);
+    }
+    let left = wait(&containers, instant() + grace).await;
+    (containers.len(), left)
+}
+
+fn tell(container: &Folder, signal: Signal) {
+    if let Err(error) = container.signal(signal) {
+        tracing::warn!(container = %container.path().display(), %error, "cannot be signalled");
+    }
+}
+
+/// How many still run at the deadline.
+async fn wait(containers: &[Folder], deadline: Instant) -> usize {
+    loop {
+        let left = containers
+            .iter()
+            .filter(|container| container.is_kept())
+            .count();
+        if left == 0 || instant() >= deadline {
+            return left;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_node_that_never_ran_has_nothing_to_stop() {
+        let folder = tempfile::tempdir().unwrap();
+        let node = folder.path().join("node");
+        assert!(running(&node).is_empty());
+        assert_eq!(stop(&node, Duration::ZERO).await, (0, 0));
+    }
+}
