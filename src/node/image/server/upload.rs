@@ -22,6 +22,9 @@ use crate::node::image::registry::blocking;
 
 /// A client that sends nothing for this long has gone away.
 const SILENCE: Duration = Duration::from_mins(1);
+/// How long a request waits for the one before it. A process that is being started shares the lock
+/// for the moment until it runs its program.
+const PATIENCE: Duration = Duration::from_millis(500);
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 /// `POST /v2/<name>/blobs/uploads/`
@@ -117,13 +120,17 @@ async fn lock(path: &Path, id: &str) -> Result<File, Refusal> {
     let file = OpenOptions::new().append(true).open(path).await;
     let file = file.map_err(|_gone| Refusal::unknown_upload(id))?;
     let file = file.into_std().await;
-    if file.try_lock().is_err() {
-        let message = format!("another request is writing upload `{id}`");
-        return Err(Refusal::new(
-            StatusCode::CONFLICT,
-            "BLOB_UPLOAD_INVALID",
-            message,
-        ));
+    let patience = tokio::time::Instant::now() + PATIENCE;
+    while file.try_lock().is_err() {
+        if tokio::time::Instant::now() >= patience {
+            let message = format!("another request is writing upload `{id}`");
+            return Err(Refusal::new(
+                StatusCode::CONFLICT,
+                "BLOB_UPLOAD_INVALID",
+                message,
+            ));
+        }
+        tokio::time::sleep(PATIENCE / 50).await;
     }
     Ok(File::from_std(file))
 }
