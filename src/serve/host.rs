@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::apiserver::request::{ResourceTarget, Target, Verb};
 use crate::apiserver::{Request, Response};
 use crate::config::fleet::{self, Fleet};
+use crate::k8s::lab;
 use crate::logstore::Bounds;
 use crate::plane::{SchedulerConfiguration, World};
 use crate::stdx::clock;
@@ -447,7 +448,10 @@ fn before_planting() -> Timestamp {
 /// on how fast this computer is.
 fn plant(world: &mut World, seed: &Seed) -> Result<(), HostError> {
     let objects = seed.objects();
-    let is_machine = |object: &&Value| object.get("kind").and_then(Value::as_str) == Some("Node");
+    let is_machine = |object: &&Value| {
+        let kind = object.get("kind").and_then(Value::as_str);
+        matches!(kind, Some("Node" | lab::NODE_POOL))
+    };
     let began = before_planting();
     for machine in objects.iter().filter(is_machine) {
         create(world, machine, began)?;

@@ -212,15 +212,24 @@ fn lines_of_a_pod_that_is_gone_are_found() {
     let mut local = served.local();
     wait_created(&mut local);
     wait(&mut local, |_, pod| pod["status"]["phase"] == "Succeeded");
-    let pod = "/api/v1/namespaces/default/pods/web";
-    local.send("DELETE", pod, "").unwrap();
-    wait(&mut local, |code, _| code == 404);
     let look = |served: &Served, query: &str| {
         served
             .local()
             .stream(&format!("/bayplan/logs?labelSelector=app%3Dteller{query}"))
             .unwrap()
     };
+    // What a pod says in the last moment before it is deleted may be missed.
+    let deadline = bayplan::stdx::clock::instant() + crate::containers::PATIENCE;
+    while look(&served, "").matches("told by app").count() == 0 {
+        assert!(
+            bayplan::stdx::clock::instant() < deadline,
+            "nothing was taken in"
+        );
+        std::thread::yield_now();
+    }
+    let pod = "/api/v1/namespaces/default/pods/web";
+    local.send("DELETE", pod, "").unwrap();
+    wait(&mut local, |code, _| code == 404);
     let all = look(&served, "");
     for (text, count) in [
         ("told by app", 1),

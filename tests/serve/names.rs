@@ -205,7 +205,7 @@ fn says(script: &str) -> Value {
 }
 
 /// A body that came in chunks, each behind its length.
-fn unchunked(body: &str) -> String {
+pub fn unchunked(body: &str) -> String {
     let mut whole = String::new();
     let mut rest = body;
     while let Some((length, after)) = rest.split_once("\r\n") {

@@ -92,8 +92,13 @@ async fn what_is_done_in_a_fork_is_told_and_never_reaches_its_source() {
 
     scale(&fork, 6).await.unwrap();
     let rehearsal = fork.rehearsal().unwrap();
-    rehearsal.order(Order::Rest).await.unwrap();
-    assert_eq!(replicas(&fork, "/status/readyReplicas").await, 6);
+    let told = rehearsal.order(Order::Rest).await.unwrap();
+    let pods = get(&fork, "/api/v1/namespaces/default/pods").await;
+    assert_eq!(
+        replicas(&fork, "/status/readyReplicas").await,
+        6,
+        "{told:?}: {pods:#}"
+    );
     let step = Step::parse("lose rack=r1", "default").unwrap();
     rehearsal.order(Order::Take(Box::new(step))).await.unwrap();
     let told = rehearsal.order(Order::Rest).await.unwrap();
