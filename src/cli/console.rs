@@ -72,6 +72,7 @@ async fn open(
         ),
         preferences,
         history: Some(History::at(paths.history())),
+        editor: environment.editor.clone(),
         catalogue: Some(Catalogue {
             kubeconfig: command.target.kubeconfig.clone(),
             clusters: paths.clusters(),

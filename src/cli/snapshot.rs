@@ -46,6 +46,7 @@ async fn take(command: &super::Snapshot, environment: &Environment) -> Result<Ex
         },
         preferences,
         history: None,
+        editor: None,
         catalogue: None,
         note: None,
         shown: CancellationToken::new(),

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::report::{self, Form};
-use super::{Fork, Options, Outcome, Step, StepRefused};
+use super::{Fork, Options, Outcome, Step, StepRefused, walk};
 use crate::apiserver::{Request, ResourceTarget, Target, User, Verb};
-use crate::k8s::{ChangeKind, Cluster, Resource, lab, resources};
+use crate::k8s::{ChangeKind, Cluster, ObjectKey, Patch, Resource, lab, resources};
 use crate::plane::World;
 
 const RACKS: [(&str, &str); 4] = [("r1", "za"), ("r2", "za"), ("r3", "zb"), ("r4", "zc")];
@@ -516,4 +516,28 @@ fn machines_without_a_pod_range_start_pods_too() {
     let web = |object: &&std::sync::Arc<crate::k8s::Object>| object.name().starts_with("web-");
     let ready = fork.cluster().pods().filter(web);
     assert_eq!(ready.filter(|pod| pod.pod().unwrap().ready).count(), 14);
+}
+
+#[test]
+fn a_change_taken_to_reality_holds_nothing_that_controllers_wrote_for_it() {
+    let lab = Lab::new();
+    let mut fork = lab.fork(7);
+    let key = ObjectKey::new(resources::DEPLOYMENTS, "default", "web");
+    let mut changed = fork.cluster().get(&key).unwrap().json();
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = json!("app:2");
+    let target = ResourceTarget {
+        namespace: "default".into(),
+        name: "web".into(),
+        ..Target::resource("apps", "v1", "deployments")
+    };
+    let request = Request::internal(Verb::Update, target, User::system("test"))
+        .with_body("application/json", changed.to_string());
+    assert!(fork.handle(&request).is_success());
+    let strides = walk::of(lab.world.cluster(), fork.options().clone(), &fork.taken());
+    let real = strides[0].real.as_ref().unwrap();
+    let walk::Deed::Patch(Patch::Merge(patch)) = &real.deed else {
+        panic!("{:?}", real.deed);
+    };
+    let fields: Vec<&String> = patch.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["spec"], "{patch}");
 }

@@ -27,6 +27,8 @@ pub enum Answer {
         key: ObjectKey,
         result: Result<Arc<Object>, String>,
     },
+    /// What the user's own editor made of a text, or why there is nothing.
+    Composed(Result<String, String>),
     /// What the server would make of [`super::effect::Effect::DryRun`].
     DryRun(Result<Value, String>),
     LogLines {

@@ -76,8 +76,21 @@ pub enum Effect {
     Rehearse(Wish),
     /// The terminal goes to a process of a container until that ends.
     Lend(Visit),
+    /// The text goes to the user's own editor, which has the terminal until it ends.
+    Compose {
+        view: View,
+        draft: Draft,
+    },
     /// Appends to the history of the `:` line.
     Remember(String),
+}
+
+/// A text for the user's own editor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Draft {
+    /// The last part of the file's name; editors choose their syntax by it.
+    pub name: String,
+    pub text: String,
 }
 
 /// Which process of a container the terminal is lent to.

@@ -57,6 +57,8 @@ pub struct Area {
 #[derive(Debug)]
 pub enum Ask {
     Go(Place),
+    /// To where this place was gone to from.
+    Back,
     Notice(Notice),
     /// Opens the panel that shows what an action would do and sends it when confirmed.
     Propose(Box<Action>),
@@ -109,8 +111,8 @@ pub trait Page {
         None
     }
 
-    /// Whether typed letters are text now; pasted text goes only where they are.
-    fn takes_text(&self) -> bool {
+    /// Pasted text. `false`: there is nothing here that takes text, and it is dropped.
+    fn paste(&mut self, _text: &str) -> bool {
         false
     }
 

@@ -3,6 +3,7 @@
 //! Everything it learns becomes a message for `update`; it never decides anything itself.
 
 pub mod appearance;
+mod compose;
 pub mod console;
 pub mod discovery;
 pub mod feed;

@@ -213,6 +213,10 @@ pub(super) fn carry_out(
     for ask in asks {
         match ask {
             Ask::Go(place) => command::go(model, &place, now, effects),
+            Ask::Back => {
+                // Where nothing was before, the view stays.
+                let _first = command::place_back(model, now, effects);
+            }
             Ask::Notice(notice) => tell(model, notice, now),
             Ask::Propose(action) => propose::open(model, &action, now),
             Ask::Unless { action, concerns } => {

@@ -476,3 +476,13 @@ fn another_context_is_opened_and_nothing_of_the_old_one_stays() {
     console.shows("READ-ONLY");
     assert_eq!(console.model.contexts.len(), 2);
 }
+
+#[test]
+fn a_views_key_leads_out_of_a_panel_that_is_only_read() {
+    let mut console = pods((120, 40));
+    console.press("?");
+    assert!(console.screen().overlay.is_some());
+    console.press("4");
+    assert!(console.screen().overlay.is_none());
+    assert_eq!(console.model.view(), View::Workloads);
+}

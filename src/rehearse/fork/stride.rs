@@ -168,13 +168,15 @@ impl Fork {
         {
             key.name = name.into();
         }
+        // Before controllers answer it: what they write is not of this change.
+        let written = self.object(&key);
+        let Some(deed) = deed_of(request, before.as_ref(), written.as_ref()) else {
+            return skipped(text, "how it was written cannot be repeated");
+        };
         let settled = self.settle(began + BOUND);
         let foretold = self.record(text.clone(), began, Vec::new(), settled);
         let foretold = foretold.clone();
         let after = self.object(&key);
-        let Some(deed) = deed_of(request, before.as_ref(), after.as_ref()) else {
-            return skipped(text, "how it was written cannot be repeated");
-        };
         Stride {
             text,
             real: Ok(Box::new(Real {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::appearance::Appearance;
+use super::compose;
 use super::history::History;
 use super::input::{Input, Inputs};
 use super::lend::{self, Guest, Parting};
@@ -20,7 +21,8 @@ use super::terminal::{Terminal, TerminalError};
 use crate::config::settings::Settings;
 use crate::connect::{Access, Catalogue, ConnectError, Kind, Session};
 use crate::stdx::clock;
-use crate::tui::effect::{Effect, Visit};
+use crate::tui::answer::Answer;
+use crate::tui::effect::{Draft, Effect, Visit};
 use crate::tui::model::Model;
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
@@ -43,6 +45,8 @@ pub struct Options {
     pub preferences: Preferences,
     /// Where the `:` line's history is kept, if at all.
     pub history: Option<History>,
+    /// The user's own editor, as the environment names it.
+    pub editor: Option<String>,
     /// What `:ctx` can open.
     pub catalogue: Option<Catalogue>,
     /// What is said once at the start, unless there is something worse to say.
@@ -112,6 +116,8 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         palette,
         frame: Duration::from_millis(settings.refresh_ms),
         history: options.history,
+        editor: options.editor.unwrap_or_else(|| compose::EDITOR.to_owned()),
+        composing: None,
         shown: None,
         over: false,
     };
@@ -152,6 +158,10 @@ struct Console {
     opening: Option<Opening>,
     /// A process that is to get the terminal, on its way.
     visiting: Option<JoinHandle<Result<Guest, String>>>,
+    /// The user's own editor, with words if need be.
+    editor: String,
+    /// A text that it is to have before the next frame.
+    composing: Option<(View, Draft)>,
     /// The cluster that the rehearsal that is shown is a fork of.
     home: Option<Home>,
     first_shown: CancellationToken,
@@ -225,6 +235,9 @@ impl Console {
                     break;
                 };
                 self.take(msg, now)?;
+            }
+            if let Some((view, draft)) = self.composing.take() {
+                self.compose(view, draft, &mut inputs).await?;
             }
             self.frame(clock::now())?;
             self.first_shown.cancel();
@@ -318,6 +331,7 @@ impl Console {
                 Some(Effect::Connect(name)) => self.open(name),
                 Some(Effect::Rehearse(wish)) => self.rehearse(wish)?,
                 Some(Effect::Lend(visit)) => self.invite(visit),
+                Some(Effect::Compose { view, draft }) => self.composing = Some((view, draft)),
                 Some(Effect::Remember(line)) => self.remember(line),
                 Some(other) => tracing::warn!(?other, "effect without a performer"),
             }
@@ -375,6 +389,31 @@ impl Console {
         let (columns, lines) = Terminal::size()?;
         self.take(Msg::Resize(columns, lines), clock::now())?;
         self.take(Msg::Notice(notice), clock::now())
+    }
+
+    /// Leaves the terminal to the user's own editor, and takes in what it made of the text.
+    async fn compose(
+        &mut self,
+        view: View,
+        draft: Draft,
+        inputs: &mut Inputs,
+    ) -> Result<(), TerminalError> {
+        inputs.pause();
+        Terminal::pause();
+        let ended = compose::compose(&self.editor, &draft).await;
+        self.terminal.resume()?;
+        self.terminal.mouse(self.model.mouse)?;
+        self.shown = None;
+        // Opened anew: what the editor's user interrupted there was not this program.
+        *inputs = Inputs::open()?;
+        let Some(composed) = ended else {
+            self.over = true;
+            return Ok(());
+        };
+        let now = clock::now();
+        let (columns, lines) = Terminal::size()?;
+        self.take(Msg::Resize(columns, lines), now)?;
+        self.take(Msg::Answer(view, Answer::Composed(composed)), now)
     }
 
     /// What is wished about rehearsals.

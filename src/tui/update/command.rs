@@ -124,7 +124,7 @@ pub fn go(model: &mut Model, place: &Place, now: Timestamp, effects: &mut Vec<Ef
     open_page(model, place, now, effects);
 }
 
-fn place_back(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
+pub(super) fn place_back(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) -> bool {
     let Some(place) = model.back.pop() else {
         return false;
     };

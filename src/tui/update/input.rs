@@ -22,6 +22,9 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
     if chord.alt && model.open.is_some() {
         return both(model, chord, now, effects);
     }
+    if leaves_panel(model, chord) {
+        model.open = None;
+    }
     match model.open.take() {
         Some(Open::Line(state)) => return line_key(model, state, chord, now, effects),
         Some(Open::Confirm(state)) => return propose::key(model, state, chord, now, effects),
@@ -58,6 +61,16 @@ pub fn key(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
         }
     }
     meaning(model, chord, now, effects);
+}
+
+/// Whether a panel that is only read is open, and the key is that of a view: it leads there.
+fn leaves_panel(model: &Model, chord: Chord) -> bool {
+    let is_text = matches!(
+        model.open,
+        Some(Open::Help { .. } | Open::Report { .. } | Open::Outcome { .. } | Open::Compare { .. })
+    );
+    let leads = |letter| View::ALL.into_iter().any(|view| view.key() == letter);
+    is_text && chord.typed().is_some_and(leads)
 }
 
 /// A terminal sends alt and a key as an escape before that key, so that an escape and a key that
@@ -436,20 +449,10 @@ pub fn paste(model: &mut Model, text: &str, now: Timestamp) {
         // Pasted text must never run as commands; only a page that takes text gets it.
         None => {
             let view = model.view();
-            for letter in text.chars() {
-                let chord = match letter {
-                    '\n' => Chord::plain(Key::Enter),
-                    '\t' => Chord::plain(Key::Tab),
-                    letter => Chord::char(letter),
-                };
-                let taken = model.with_page(view, now, |page, context| {
-                    page.takes_text() && page.input(chord, context).is_some()
-                });
-                if taken != Some(true) {
-                    let text =
-                        "pasted text was dropped: nothing here takes text (`:` or `/` first)";
-                    return tell(model, Notice::note(text), now);
-                }
+            let taken = model.with_page(view, now, |page, _| page.paste(text));
+            if taken != Some(true) {
+                let text = "pasted text was dropped: nothing here takes text (`:` or `/` first)";
+                return tell(model, Notice::note(text), now);
             }
             model.unsettled = true;
         }

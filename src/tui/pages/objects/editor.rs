@@ -14,6 +14,7 @@ use super::edit::{self, EditError};
 use crate::k8s::{Object, Op};
 use crate::tui::actions::Action;
 use crate::tui::diff::Diff;
+use crate::tui::effect::Draft;
 use crate::tui::key::{Chord, Key};
 use crate::tui::view::Target;
 
@@ -49,6 +50,8 @@ pub enum Step {
     Leave,
     /// Ask the server what would come of it.
     Try(Box<Op>),
+    /// On in the user's own editor.
+    Compose(Draft),
     /// Everything was seen: open the panel that sends.
     Propose(Box<Action>),
 }
@@ -56,12 +59,10 @@ pub enum Step {
 impl Editor {
     pub fn new(opened: Arc<Object>) -> Self {
         let text = edit::text_of(&opened);
-        let mut area = TextArea::new(text.lines().map(str::to_owned).collect());
-        area.set_tab_length(2);
         Self {
             target: Target::of(&opened),
             opened,
-            area,
+            area: area(&text),
             stage: Stage::Typing,
             first: 0,
             complaint: None,
@@ -105,6 +106,10 @@ impl Editor {
             }
             (Stage::Review { action, .. }, Key::Enter) => Step::Propose(action.clone()),
             (Stage::Typing, Key::Char('s')) if chord.ctrl => self.try_it(),
+            (Stage::Typing, Key::Char('o')) if chord.ctrl => Step::Compose(Draft {
+                name: format!("{}.yaml", self.target.key.name.replace('/', "-")),
+                text: self.text(),
+            }),
             (Stage::Typing, _) => {
                 self.complaint = None;
                 if let Some(input) = area_input(chord) {
@@ -113,6 +118,29 @@ impl Editor {
                 Step::Nothing
             }
             _ => Step::Nothing,
+        }
+    }
+
+    /// What the user's own editor made of the text: tried at once, as the text was meant to be done.
+    pub fn composed(&mut self, answer: Result<String, String>) -> Step {
+        match answer {
+            Ok(text) => {
+                self.area = area(&text);
+                self.first = 0;
+                self.try_it()
+            }
+            Err(why) => {
+                self.complaint = Some(why);
+                Step::Nothing
+            }
+        }
+    }
+
+    /// Puts text in at the caret.
+    pub fn insert(&mut self, text: &str) {
+        if matches!(self.stage, Stage::Typing) {
+            self.complaint = None;
+            self.area.insert_str(text);
         }
     }
 
@@ -172,6 +200,12 @@ impl Editor {
             }
         }
     }
+}
+
+fn area(text: &str) -> TextArea<'static> {
+    let mut area = TextArea::new(text.lines().map(str::to_owned).collect());
+    area.set_tab_length(2);
+    area
 }
 
 fn area_input(chord: Chord) -> Option<Input> {
@@ -284,5 +318,36 @@ mod tests {
             "{complaint}"
         );
         assert!(editor.is_changed());
+    }
+
+    #[test]
+    fn pasted_lines_are_text_and_ones_own_editor_goes_on_with_it() {
+        let mut editor = editor();
+        let lines = editor.lines().len();
+        editor.insert("# from the clipboard\n");
+        assert_eq!(editor.lines().len(), lines + 1);
+        let Step::Compose(draft) = editor.key(ctrl('o')) else {
+            panic!("no draft");
+        };
+        assert!(draft.text.starts_with("# from the clipboard\n"));
+        let text = draft.text.replace("replicas: 3", "replicas: 4");
+        assert_ne!(text, draft.text);
+        assert!(matches!(editor.composed(Ok(text)), Step::Try(_)));
+        assert!(matches!(editor.stage, Stage::Trying(_)));
+        // While the server is asked, what is pasted is not of the text that it was asked about.
+        let kept = editor.text();
+        editor.insert("more\n");
+        assert_eq!(editor.text(), kept);
+    }
+
+    #[test]
+    fn an_editor_that_failed_leaves_the_text_and_says_why() {
+        let mut editor = editor();
+        change(&mut editor);
+        let text = editor.text();
+        let step = editor.composed(Err("`vi` cannot be started".to_owned()));
+        assert!(matches!(step, Step::Nothing));
+        assert_eq!(editor.text(), text);
+        assert_eq!(editor.complaint.as_deref(), Some("`vi` cannot be started"));
     }
 }

@@ -362,6 +362,9 @@ pub(super) fn hints(page: &ObjectsPage) -> Option<Vec<PageHint>> {
             ],
             _ => vec![
                 PageHint::Keys("ctrl-s", "what would change"),
+                PageHint::Keys("ctrl-o", "on in $EDITOR"),
+                PageHint::Keys("ctrl-k", "cut to the line's end"),
+                PageHint::Keys("ctrl-u", "take back"),
                 PageHint::Keys("esc", "leave"),
             ],
         });

@@ -362,6 +362,10 @@ impl Page for ObjectsPage {
         editor.scroll_to_caret(usize::from(context.area.height.saturating_sub(3)));
         Some(match step {
             Step::Nothing => Vec::new(),
+            Step::Compose(draft) => vec![Ask::Effect(Effect::Compose {
+                view: View::Objects,
+                draft,
+            })],
             Step::Try(op) => vec![Ask::Effect(Effect::DryRun {
                 view: View::Objects,
                 op: *op,
@@ -370,22 +374,35 @@ impl Page for ObjectsPage {
                 // Whatever becomes of it, the next edit starts from what the server has then.
                 self.editor = None;
                 self.open = None;
-                vec![Ask::Propose(action)]
+                vec![Ask::Back, Ask::Propose(action)]
             }
             Step::Leave if changed => {
                 self.open = None;
-                note(format!(
+                let mut asks = note(format!(
                     "your text for {} is kept: {} opens it again",
                     target.path(),
                     context.key("edit")
-                ))
+                ));
+                asks.push(Ask::Back);
+                asks
             }
             Step::Leave => {
                 self.open = None;
                 self.editor = None;
-                Vec::new()
+                vec![Ask::Back]
             }
         })
+    }
+
+    fn paste(&mut self, text: &str) -> bool {
+        let is_editing = self.is_editing();
+        match self.editor.as_mut().filter(|_| is_editing) {
+            Some(editor) => {
+                editor.insert(text);
+                true
+            }
+            None => false,
+        }
     }
 
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
@@ -406,6 +423,15 @@ impl Page for ObjectsPage {
                 }
                 if let Some(open) = &mut self.open {
                     open.whole = Some(result);
+                }
+            }
+            Answer::Composed(answer) => {
+                let step = self.editor.as_mut().map(|editor| editor.composed(answer));
+                if let Some(Step::Try(op)) = step {
+                    return vec![Ask::Effect(Effect::DryRun {
+                        view: View::Objects,
+                        op: *op,
+                    })];
                 }
             }
             Answer::DryRun(answer) => {
