@@ -9,8 +9,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::pods::backoff_s;
 use super::policy::Failure;
-use super::{backoff_s, ended, index};
+use super::{ended, index};
 use crate::control::{field, seconds_after};
 use crate::k8s::Object;
 
