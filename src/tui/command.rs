@@ -71,6 +71,8 @@ pub enum Command {
     PortForward,
     ObjectTimeline,
     Why,
+    /// Where the pods of a node would go if it were drained.
+    Away,
     Owner,
     Node,
 

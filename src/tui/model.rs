@@ -163,8 +163,17 @@ pub struct ConfirmState {
     pub forecast: Forecast,
     /// The journal entry that this takes back.
     pub undoes: Option<u64>,
+    pub purpose: Purpose,
+}
+
+/// What a panel is open for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    Send,
     /// A step of the walk.
-    pub walks: bool,
+    Walk,
+    /// Only to see what would come of it: nothing can be sent from here.
+    Question,
 }
 
 /// The rebalancer's proposal.

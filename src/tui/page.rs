@@ -62,6 +62,8 @@ pub enum Ask {
     Notice(Notice),
     /// Opens the panel that shows what an action would do and sends it when confirmed.
     Propose(Box<Action>),
+    /// Opens the same panel only to tell what would come of it; nothing can be sent from there.
+    Wonder(Box<Action>),
     /// Sends it at once where neither these concerns nor its own consequences speak against it;
     /// else opens the panel with them.
     Unless {

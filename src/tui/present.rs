@@ -1,5 +1,6 @@
 //! The model as a screen: `present(model, now) -> Screen`.
 
+mod confirm;
 mod moves;
 mod walk;
 
@@ -8,19 +9,17 @@ use jiff::Timestamp;
 use crate::connect::Kind;
 use crate::stdx::humanize::{age, thousands};
 
-use super::actions::Confirmation;
-use super::actions::proposal::{Consequence, Weight as Danger};
 use super::cache::FeedState;
 use super::command::Entry;
 use super::command::table::{self, Section};
 use crate::k8s::resources;
 
-use super::model::{ConfirmState, Forecast, LineKind, LineState, Model, MovesState, Open};
+use super::model::{LineKind, LineState, Model, MovesState, Open};
 use super::notice::Weight;
 use super::page::{Page, PageHint};
 use super::screen::{
-    Band, Choice, CommandLine, ConfirmPanel, Header, HeaderGroup, HelpPanel, Hint, Menu, Overlay,
-    Screen, Tab, TextPanel, Widget,
+    Band, Choice, CommandLine, Header, HeaderGroup, HelpPanel, Hint, Menu, Overlay, Screen, Tab,
+    TextPanel, Widget,
 };
 use super::text::{Line, Role, cut_end, cut_middle, width};
 use super::view::View;
@@ -408,7 +407,7 @@ fn overlay(model: &Model, now: Timestamp) -> Option<Overlay> {
         Open::Walk { scroll } => Some(Overlay::Text(walk::panel(model, *scroll))),
         Open::Line(state) => line_overlay(state),
         Open::Moves(state) => Some(Overlay::Text(moves::panel(state, model))),
-        Open::Confirm(state) => Some(Overlay::Confirm(confirm(state, model, now))),
+        Open::Confirm(state) => Some(Overlay::Confirm(confirm::panel(state, model, now))),
         Open::Menu {
             title,
             choices,
@@ -451,85 +450,6 @@ fn line_overlay(state: &LineState) -> Option<Overlay> {
         LineKind::Palette => Some(Overlay::Palette(value)),
         LineKind::Command => Some(Overlay::Command(value)),
         LineKind::Filter => None,
-    }
-}
-
-fn consequence_line(consequence: &Consequence) -> Line {
-    let (glyph, role) = match consequence.weight {
-        Danger::Note => ("·", Role::Dim),
-        Danger::Warning => ("◐", Role::Warning),
-        Danger::Danger => ("✕", Role::Bad),
-    };
-    Line::of(format!("{glyph} "), role).with(consequence.text.clone(), Role::Text)
-}
-
-fn confirm(state: &ConfirmState, model: &Model, now: Timestamp) -> ConfirmPanel {
-    let proposal = &state.proposal;
-    let mut lines = Vec::new();
-    if !proposal.from.is_empty() || !proposal.to.is_empty() {
-        lines.push(
-            Line::of(proposal.from.clone(), Role::Text)
-                .with("  →  ", Role::Dim)
-                .with(proposal.to.clone(), Role::Strong),
-        );
-        lines.push(Line::default());
-    }
-    lines.extend(proposal.consequences.iter().map(consequence_line));
-    match &state.forecast {
-        Forecast::None => {}
-        Forecast::Loading | Forecast::Computing => {
-            let loading = match state.forecast {
-                Forecast::Loading => model.cache.still_loading(&model.watched),
-                _ => None,
-            };
-            let what = loading.map_or_else(
-                || "computing where the pods would go".to_owned(),
-                |loading| format!("{loading}: where the pods would go is not known yet"),
-            );
-            lines.push(Line::of("◐ ", Role::Warning).with(what, Role::Dim));
-        }
-        Forecast::Known(notes) => lines.extend(notes.iter().map(consequence_line)),
-    }
-    if let Some(diff) = &proposal.diff {
-        use super::diff::LineKind as Kind;
-        lines.push(Line::default());
-        lines.extend(diff.lines.iter().map(|line| match line.kind {
-            Kind::Added => Line::of(format!("+ {}", line.text), Role::Added),
-            Kind::Removed => Line::of(format!("- {}", line.text), Role::Removed),
-            Kind::Same => Line::of(format!("  {}", line.text), Role::Dim),
-            Kind::Gap => Line::of(format!("  … {}", line.text), Role::Dim),
-        }));
-    }
-    lines.push(Line::default());
-    // Where this goes is said once more, next to the key that sends it.
-    let context = model.context(now);
-    lines.push(Line::of(
-        match model.rehearsal {
-            Some(_) => format!("in the rehearsal of {}", model.identity.cluster),
-            None => format!("on {} as {}", model.identity.cluster, model.identity.user),
-        },
-        Role::Dim,
-    ));
-    if let Some((since, _)) = model.lost() {
-        lines.push(Line::of(
-            format!("✕ the picture is {} old", age(since, context.now)),
-            Role::Bad,
-        ));
-    }
-    lines.push(Line::of(proposal.undo.clone(), Role::Dim));
-    let typed = match &proposal.confirmation {
-        Confirmation::Enter => None,
-        Confirmation::Typed(name) => Some((name.clone(), state.typed.text().to_owned())),
-    };
-    ConfirmPanel {
-        title: Line::of(proposal.title.clone(), Role::Title),
-        lines,
-        dangerous: typed.is_some(),
-        typed,
-        hints: vec![
-            Hint::new("enter", "send"),
-            Hint::new("esc", "leave, nothing is sent"),
-        ],
     }
 }
 

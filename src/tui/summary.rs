@@ -11,6 +11,7 @@ use crate::k8s::Cluster;
 use crate::topology::amounts::share;
 
 use super::pages::pulse::examine::findings;
+use super::pages::pulse::examine::shared::{Shared, shared};
 use super::pages::pulse::finding::{Finding, Severity};
 
 /// The figures are made anew at most this often.
@@ -24,6 +25,8 @@ pub struct Summary {
     pub memory: f64,
     /// Everything that is wrong, ranked.
     pub findings: Arc<Vec<Finding>>,
+    /// What failing pods share that the others do not.
+    pub shared: Arc<Vec<Shared>>,
     pub problems: usize,
     /// The cache's version that this was read from, and when.
     pub version: u64,
@@ -89,6 +92,7 @@ impl Summary {
                 .filter(|finding| finding.severity <= Severity::Serious)
                 .count(),
             findings: Arc::new(findings),
+            shared: Arc::new(shared(cluster, now)),
             version,
             at: Some(now),
         }

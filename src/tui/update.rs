@@ -219,6 +219,7 @@ pub(super) fn carry_out(
             }
             Ask::Notice(notice) => tell(model, notice, now),
             Ask::Propose(action) => propose::open(model, &action, now),
+            Ask::Wonder(action) => propose::wonder(model, &action),
             Ask::Unless { action, concerns } => {
                 propose::unless(model, *action, concerns, now, effects);
             }

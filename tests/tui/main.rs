@@ -16,4 +16,5 @@ mod keys;
 mod moves;
 mod objects;
 mod pages;
+mod questions;
 mod rehearsals;

@@ -297,6 +297,13 @@ const LOOKS: &[Entry] = &[
     })
     .on_selection()
     .hint("why"),
+    look(
+        "away",
+        &["A"],
+        "if its node were drained: where its pods would go, what would break",
+        || Command::Away,
+    )
+    .on_selection(),
     look("object-timeline", &["T"], "timeline of this object", || {
         Command::ObjectTimeline
     })

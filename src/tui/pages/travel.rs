@@ -4,7 +4,7 @@ use crate::k8s::workload::{owner_of, pods_of};
 use crate::k8s::{Resource, resources};
 use crate::tui::actions::Action;
 use crate::tui::actions::offer::offer;
-use crate::tui::command::{Command, PageCommand};
+use crate::tui::command::{ChangeKind, Command, PageCommand};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context};
 use crate::tui::view::{Aspect, Opening, Place, Target, View};
@@ -35,6 +35,7 @@ pub fn travel(command: &Command, targets: &[Target], context: &Context) -> Optio
             })]
         }),
         Command::Why => with_one(targets, |target| why(target, context)),
+        Command::Away => away(targets, context),
         Command::Owner => with_one(targets, |target| owner(target, context)),
         Command::Node => with_one(targets, |target| node(target, context)),
         Command::Replicas(Some(to)) => with_one(targets, |target| scale(target, *to, context)),
@@ -48,6 +49,28 @@ pub fn travel(command: &Command, targets: &[Target], context: &Context) -> Optio
         _ => return None,
     };
     Some(asks)
+}
+
+/// What draining the nodes, or those of the pods, would bring with it.
+fn away(targets: &[Target], context: &Context) -> Vec<Ask> {
+    let of = |target: &Target| {
+        let object = context.cluster.get(&target.key)?;
+        match object.pod() {
+            Some(pod) => {
+                let name = pod.node.as_ref()?;
+                let node = context.cluster.find(&resources::NODES, "", name)?;
+                Some(Target::of(node))
+            }
+            None => Some(target.clone()),
+        }
+    };
+    let mut nodes: Vec<Target> = targets.iter().filter_map(of).collect();
+    nodes.sort_by(|one, other| one.key.cmp(&other.key));
+    nodes.dedup();
+    match offer(ChangeKind::Drain, &nodes, context.cluster, "") {
+        Ok(action) => vec![Ask::Wonder(Box::new(action))],
+        Err(why) => note(why),
+    }
 }
 
 pub fn note(text: impl Into<String>) -> Vec<Ask> {

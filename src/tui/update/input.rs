@@ -114,7 +114,7 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
         }
         Meaning::Nothing => {
             let pressed: String = model.pressed.iter().map(Chord::to_string).collect();
-            let forbidden = changing(model);
+            let forbidden = changing(model, &pressed);
             model.pressed.clear();
             let view = chord
                 .typed()
@@ -139,12 +139,15 @@ fn meaning(model: &mut Model, chord: Chord, now: Timestamp, effects: &mut Vec<Ef
     }
 }
 
-/// The command that the pressed keys would be if changes were allowed.
-fn changing(model: &Model) -> Option<&'static str> {
-    let meaning = model.keymap.meaning(&model.pressed, model.view(), false);
-    match meaning {
-        Meaning::Command(entry) if model.read_only() => Some(entry.word),
-        _ => None,
+/// The command that the pressed keys would be, or begin, if changes were allowed.
+fn changing(model: &Model, pressed: &str) -> Option<String> {
+    if !model.read_only() {
+        return None;
+    }
+    match model.keymap.meaning(&model.pressed, model.view(), false) {
+        Meaning::Command(entry) => Some(entry.word.to_owned()),
+        Meaning::Beginning => Some(pressed.to_owned()),
+        Meaning::Nothing => None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::tui::effect::{Computation, Effect};
 use crate::tui::forecast::drain;
 use crate::tui::key::{Chord, Key};
 use crate::tui::line_edit::LineEdit;
-use crate::tui::model::{ConfirmState, Forecast, Model, Open};
+use crate::tui::model::{ConfirmState, Forecast, Model, Open, Purpose};
 use crate::tui::msg::Msg;
 use crate::tui::notice::Notice;
 use crate::tui::view::Target;
@@ -65,7 +65,16 @@ pub fn unless(
 pub fn ask(model: &mut Model, proposal: Proposal) {
     show(model, proposal, None);
     if let Some(Open::Confirm(state)) = &mut model.open {
-        state.walks = true;
+        state.purpose = Purpose::Walk;
+    }
+}
+
+/// Shows what an action would bring with it. A question: it may be asked in read-only mode too.
+pub fn wonder(model: &mut Model, action: &Action) {
+    let proposal = action.propose(&model.cache.cluster);
+    show(model, proposal, None);
+    if let Some(Open::Confirm(state)) = &mut model.open {
+        state.purpose = Purpose::Question;
     }
 }
 
@@ -79,7 +88,7 @@ fn show(model: &mut Model, proposal: Proposal, undoes: Option<u64>) {
         typed: LineEdit::default(),
         forecast,
         undoes,
-        walks: false,
+        purpose: Purpose::Send,
     })));
     model.unsettled = true;
 }
@@ -151,8 +160,13 @@ pub fn key(
     now: Timestamp,
     effects: &mut Vec<Effect>,
 ) {
+    let walks = state.purpose == Purpose::Walk;
     match (chord.key, &state.proposal.confirmation) {
-        (Key::Esc, _) if state.walks => return walk::declined(model, now),
+        (Key::Esc | Key::Enter | Key::Char('q'), _) if state.purpose == Purpose::Question => {
+            return;
+        }
+        _ if state.purpose == Purpose::Question => {}
+        (Key::Esc, _) if walks => return walk::declined(model, now),
         (Key::Esc, _) => return tell(model, Notice::note("nothing was sent"), now),
         (Key::Enter, Confirmation::Enter) => return confirm(model, *state, now, effects),
         (Key::Enter, Confirmation::Typed(name)) if state.typed.text() == name => {
@@ -165,7 +179,7 @@ pub fn key(
         (_, Confirmation::Typed(_)) => {
             state.typed.take(chord);
         }
-        (Key::Char('q' | 'n'), Confirmation::Enter) if state.walks => {
+        (Key::Char('q' | 'n'), Confirmation::Enter) if walks => {
             return walk::declined(model, now);
         }
         (Key::Char('q' | 'n'), Confirmation::Enter) => {
@@ -177,8 +191,9 @@ pub fn key(
 }
 
 fn confirm(model: &mut Model, state: ConfirmState, now: Timestamp, effects: &mut Vec<Effect>) {
+    let walks = state.purpose == Purpose::Walk;
     let number = send(model, state.proposal.action, state.undoes, now, effects);
-    if state.walks {
+    if walks {
         walk::sent(model, number, now);
     }
 }

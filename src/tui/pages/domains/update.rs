@@ -296,6 +296,16 @@ impl DomainsPage {
         vec![Ask::Propose(Box::new(action))]
     }
 
+    /// What draining the nodes of the cursor's domain would bring with it.
+    fn away(&self, context: &Context) -> Vec<Ask> {
+        let asks = self.nodes(ChangeKind::Drain, context).into_iter();
+        let asks = asks.map(|ask| match ask {
+            Ask::Propose(action) => Ask::Wonder(action),
+            other => other,
+        });
+        asks.collect()
+    }
+
     /// Stops the machines of the cursor's domain, or lets them answer again.
     fn machines(&self, kind: ChangeKind, context: &Context) -> Vec<Ask> {
         let (Some(level), Some(place)) = (self.state.level(), self.state.domain_at_cursor()) else {
@@ -376,6 +386,7 @@ impl Page for DomainsPage {
             Command::Change(
                 kind @ (ChangeKind::Drain | ChangeKind::Cordon | ChangeKind::Uncordon),
             ) if !context.read_only => self.nodes(*kind, context),
+            Command::Away => self.away(context),
             Command::Act if !context.read_only && self.state.spread_at_cursor().is_none() => {
                 vec![Ask::Menu {
                     title: "act on the domain".to_owned(),

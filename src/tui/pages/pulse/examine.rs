@@ -5,6 +5,7 @@
 
 mod machines;
 mod pods;
+pub mod shared;
 
 use std::collections::BTreeMap;
 

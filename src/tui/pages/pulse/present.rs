@@ -106,7 +106,7 @@ pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
         .present(COLUMNS, context, empty(page, context), |_| Vec::new());
     Widget::down([
         (Extent::Cells(1), Widget::line(verdict(page, context))),
-        (Extent::Cells(1), Widget::line("")),
+        (Extent::Cells(1), Widget::line(in_common(context))),
         (Extent::Rest, Widget::Table(table)),
         (Extent::Cells(lately_height(context)), lately(context)),
     ])
@@ -152,6 +152,26 @@ fn verdict(page: &PulsePage, context: &Context) -> Line {
         Role::Dim,
     );
     line
+}
+
+/// Where to look first when much fails at once.
+fn in_common(context: &Context) -> Line {
+    let shared = context.summary.shared.iter();
+    let told: Vec<String> = shared
+        .map(|shared| {
+            format!(
+                "{} ({} of {}; of all pods {:.0}%)",
+                shared.what,
+                shared.with,
+                shared.failing,
+                shared.usual * 100.0
+            )
+        })
+        .collect();
+    if told.is_empty() {
+        return Line::default();
+    }
+    Line::of(" failing pods share  ", Role::Dim).with(told.join("   "), Role::Strong)
 }
 
 fn empty(page: &PulsePage, context: &Context) -> Empty {

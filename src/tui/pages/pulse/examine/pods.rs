@@ -80,6 +80,18 @@ pub(super) fn pods(
     troubled
 }
 
+/// Whether a pod does not work: in a way that pulse tells of, or on a machine that does not answer.
+pub(super) fn fails(cluster: &Cluster, object: &Object, now: Timestamp) -> bool {
+    let Some(pod) = object.pod().filter(|pod| !pod.is_finished()) else {
+        return false;
+    };
+    if is_on_dead_node(cluster, object) {
+        return true;
+    }
+    let usual = pod.ready && pod.phase == PodPhase::Running;
+    !usual && trouble(object, now).is_some_and(|(kind, _)| kind != FindingKind::Terminating)
+}
+
 fn trouble(object: &Object, now: Timestamp) -> Option<(FindingKind, status::PodStatus)> {
     let pod = object.pod()?;
     let status = status::of_pod(object)?;
