@@ -541,3 +541,30 @@ fn a_change_taken_to_reality_holds_nothing_that_controllers_wrote_for_it() {
     let fields: Vec<&String> = patch.as_object().unwrap().keys().collect();
     assert_eq!(fields, ["spec"], "{patch}");
 }
+
+#[test]
+fn a_manifest_is_applied_without_what_the_cluster_does_not_serve() {
+    let lab = Lab::new();
+    let mut fork = lab.fork(7);
+    let objects = vec![
+        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "Alertmanager",
+            "metadata": {"name": "main"}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata":
+            {"name": "settings", "namespace": "monitoring"}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}),
+    ];
+    let step = Step::Apply {
+        from: "monitoring.yaml".to_owned(),
+        objects,
+        namespace: "default".into(),
+    };
+    fork.take(&step).unwrap();
+    let key = ObjectKey::new(resources::CONFIG_MAPS, "monitoring", "settings");
+    assert!(fork.cluster().get(&key).is_some());
+    let outcome = fork.outcome(0);
+    let report = report::write(&outcome, Form::Text);
+    assert!(
+        report.contains("does not serve: 1 × Alertmanager (monitoring.coreos.com/v1)"),
+        "{report}"
+    );
+}

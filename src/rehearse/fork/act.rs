@@ -57,9 +57,7 @@ impl Fork {
             Step::Apply {
                 objects, namespace, ..
             } => {
-                for object in objects {
-                    self.apply(object, namespace)?;
-                }
+                return self.apply_all(objects, namespace);
             }
             Step::Evict { namespace, pod } => {
                 self.pod(namespace, pod)?;
@@ -189,6 +187,39 @@ impl Fork {
         let target = target_of(found, object);
         let response = self.send(Verb::Patch, target, STRATEGIC, patch.to_string());
         accepted("the patch", &response)
+    }
+
+    /// What others stand on first. Objects of kinds that the cluster does not serve change nothing
+    /// that is modelled; they are left out and named.
+    fn apply_all(
+        &mut self,
+        objects: &[Value],
+        namespace: &str,
+    ) -> Result<Vec<String>, StepRefused> {
+        let rank = |object: &&Value| match object.get("kind").and_then(Value::as_str) {
+            Some("Namespace" | "CustomResourceDefinition") => 0,
+            _ => 1,
+        };
+        let mut ordered: Vec<&Value> = objects.iter().collect();
+        ordered.sort_by_key(rank);
+        let mut unserved: BTreeMap<String, usize> = BTreeMap::new();
+        for object in ordered {
+            match self.apply(object, namespace) {
+                Err(StepRefused::Unknown { name, .. }) => *unserved.entry(name).or_default() += 1,
+                other => other?,
+            }
+        }
+        if unserved.is_empty() {
+            return Ok(Vec::new());
+        }
+        let kinds: Vec<String> = unserved
+            .iter()
+            .map(|(kind, count)| format!("{count} × {kind}"))
+            .collect();
+        Ok(vec![format!(
+            "left out, of kinds that this cluster does not serve: {}",
+            kinds.join(", ")
+        )])
     }
 
     fn apply(&mut self, object: &Value, namespace: &str) -> Result<(), StepRefused> {
