@@ -202,6 +202,9 @@ fn lines(reasons: &Reasons) -> Vec<Line> {
     };
     head.push(format!("   it requests {}", reasons.requests), Role::Text);
     out.push(head);
+    for beyond in &reasons.beyond {
+        out.push(Line::of(" no machine has ", Role::Bad).with(beyond.as_str(), Role::Bad));
+    }
     for group in &reasons.groups {
         let count = if group.nodes == 0 {
             reasons.nodes
@@ -231,7 +234,11 @@ fn lines(reasons: &Reasons) -> Vec<Line> {
         out.push(Line::default());
         if reasons.remedies.is_empty() {
             out.push(Line::of(
-                " no single change of the pod would let it run; more room or another machine would",
+                if reasons.beyond.is_empty() {
+                    " no single change of the pod would let it run; more room or another machine would"
+                } else {
+                    " no single change of the pod would let it run, and no room on these machines: a larger one would"
+                },
                 Role::Warning,
             ));
         } else {

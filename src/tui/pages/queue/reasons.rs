@@ -25,6 +25,8 @@ pub struct Reasons {
     pub feasible: usize,
     /// The scheduler's whole message.
     pub message: String,
+    /// What it asks more of than any machine has at all: no eviction would make room.
+    pub beyond: Vec<String>,
     pub groups: Vec<ReasonGroup>,
     pub remedies: Vec<Remedy>,
     /// The best nodes by score, for a pod that fits.
@@ -74,6 +76,7 @@ pub fn reasons(cluster: &Cluster, pod: &Arc<Object>) -> Result<Reasons, String> 
         nodes: snapshot.node_count(),
         feasible: explanation.feasible().count(),
         message: explanation.message.clone(),
+        beyond: beyond(cluster, pod),
         groups: groups(cluster, pod, &explanation),
         columns: explanation
             .columns
@@ -111,6 +114,38 @@ fn request_words(requests: &ResourceList) -> String {
         return "nothing".to_owned();
     }
     parts.join(", ")
+}
+
+/// `256 Gi memory, the most on one machine is 124 Gi (c04-mem-h01)`.
+fn beyond(cluster: &Cluster, pod: &Object) -> Vec<String> {
+    let Some(requests) = pod.pod().map(|columns| &columns.requests) else {
+        return Vec::new();
+    };
+    let scalars = requests.scalars.iter().map(|(name, _)| name.as_str());
+    let resources = ["cpu", "memory", "ephemeral-storage"]
+        .into_iter()
+        .chain(scalars);
+    let told = resources.filter_map(|resource| {
+        let wanted = amount(requests, resource).filter(|wanted| *wanted > 0)?;
+        let (most, node) = cluster
+            .nodes()
+            .filter_map(|node| Some((amount(&node.node()?.allocatable, resource)?, node)))
+            .max_by_key(|(most, _)| *most)?;
+        let title = if matches!(resource, "memory" | "ephemeral-storage") {
+            format!(" {resource}")
+        } else {
+            String::new()
+        };
+        (most < wanted).then(|| {
+            format!(
+                "{}{title}, the most on one machine is {} ({})",
+                words(resource, wanted),
+                words(resource, most),
+                node.name()
+            )
+        })
+    });
+    told.collect()
 }
 
 fn groups(cluster: &Cluster, pod: &Arc<Object>, explanation: &Explanation) -> Vec<ReasonGroup> {
@@ -423,6 +458,12 @@ mod tests {
         let found = reasons(&cluster, &pod).unwrap();
         assert_eq!((found.nodes, found.feasible), (3, 0));
         assert_eq!(found.requests, "10 Gi");
+        assert_eq!(found.beyond, Vec::<String>::new());
+        let vast = build::pod("vast").cpu("4").memory("80Gi").build();
+        assert_eq!(
+            reasons(&cluster, &vast).unwrap().beyond,
+            ["80 Gi memory, the most on one machine is 64 Gi (gpu)"]
+        );
         let memory = found
             .groups
             .iter()
