@@ -90,9 +90,12 @@ impl<'a> Hint<'a> {
         }
     }
 
-    /// Whether it may help any pod that these plugins refused.
+    /// Whether it may help any pod that these plugins refused. Where there was no node no plugin
+    /// did, and whatever may help anybody counts.
+    /// Source: `isPodWorthRequeuing`, a pod without `UnschedulablePlugins`.
     pub fn concerns(&self, refused_by: PluginSet) -> bool {
-        refused_by.overlaps(PluginSet::of(self.plugins()))
+        let plugins = PluginSet::of(self.plugins());
+        refused_by.overlaps(plugins) || refused_by.is_empty() && !plugins.is_empty()
     }
 
     /// The plugins that register for such a change.
@@ -141,11 +144,11 @@ impl<'a> Hint<'a> {
             return true;
         };
         let plugins = PluginSet::of(self.plugins());
+        let mut refused_by = pod.refused_by.iter();
         *self.key != pod.object.key
-            && pod
-                .refused_by
-                .iter()
-                .any(|plugin| plugins.contains(*plugin) && self.helps(*plugin, template))
+            && (pod.refused_by.is_empty() && !plugins.is_empty()
+                || refused_by
+                    .any(|plugin| plugins.contains(*plugin) && self.helps(*plugin, template)))
     }
 
     fn helps(&self, plugin: Plugin, pod: &Template) -> bool {

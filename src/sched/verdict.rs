@@ -42,6 +42,10 @@ impl PluginSet {
         Self(bits.fold(0, |all, bit: u32| all | bit))
     }
 
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub fn overlaps(self, other: Self) -> bool {
         self.0 & other.0 != 0
     }

@@ -249,3 +249,29 @@ fn storage_wakes_pods_with_claims() {
         true,
     );
 }
+
+/// A pod that was tried while there was no node: no plugin has refused it.
+#[test]
+fn the_first_node_wakes_a_pod_that_found_none() {
+    for (resource, state, expected) in [
+        (resources::NODES, node(json!({}), json!([]), "4"), true),
+        (
+            resources::CONFIG_MAPS,
+            json!({"metadata": {"namespace": "a", "name": "settings"}}),
+            false,
+        ),
+    ] {
+        let mut snapshot = Snapshot::default();
+        let mut pod = waiting(&mut snapshot, Plugin::NodeResourcesFit, json!({}));
+        pod.refused_by = [].into();
+        let change = Change {
+            kind: ChangeKind::Added,
+            object: object(resource, &state),
+            previous: None,
+        };
+        snapshot.observe(&change);
+        let hint = Hint::of(&change, &snapshot);
+        let woken = hint.concerns(PluginSet::of(&pod.refused_by)) && hint.may_help(&pod);
+        assert_eq!(woken, expected, "{change:?}");
+    }
+}
