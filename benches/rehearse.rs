@@ -85,7 +85,7 @@ fn prepare(nodes: usize, pods: usize) -> (Cluster, Options) {
     let small: Vec<Arc<Object>> = cluster.pods().cloned().collect();
     for pod in small {
         let mut json = pod.json();
-        let missing = POD_BYTES.saturating_sub(pod.bytes.len());
+        let missing = POD_BYTES.saturating_sub(pod.body.size());
         json.pointer_mut("/metadata")
             .unwrap()
             .as_object_mut()

@@ -8,6 +8,7 @@
 //! objects, cheap to clone) and [`op::Op`] (what a controller, the scheduler or a node agent wants
 //! written).
 
+pub mod body;
 #[expect(
     clippy::indexing_slicing,
     reason = "builders write into JSON trees that they made themselves"

@@ -168,7 +168,7 @@ impl Simulation {
         for resource in cluster.resources() {
             for object in cluster.list(resource) {
                 bytes.push(b'\n');
-                bytes.extend_from_slice(&object.bytes);
+                bytes.extend_from_slice(&object.bytes());
             }
         }
         bytes

@@ -569,7 +569,7 @@ fn the_same_seed_gives_the_same_end_to_the_byte() {
             bench.pod(&format!("p{i}"), &json!({}), &json!({}));
         }
         bench.run(100);
-        let bytes: Vec<_> = bench.cluster.pods().map(|pod| pod.bytes.clone()).collect();
+        let bytes: Vec<_> = bench.cluster.pods().map(|pod| pod.bytes()).collect();
         bytes
     };
     assert_eq!(run(7), run(7));

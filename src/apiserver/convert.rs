@@ -13,7 +13,7 @@ use crate::k8s::{Object, resources};
 /// The bytes of an object in the version of `resource_type`.
 pub(super) fn served(resource_type: &ResourceType, object: &Object) -> Bytes {
     if !resource_type.converts() {
-        return object.bytes.clone();
+        return object.bytes();
     }
     let mut tree = object.json();
     to_served(resource_type, &mut tree);

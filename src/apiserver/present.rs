@@ -83,7 +83,7 @@ pub(super) fn list<O: AsRef<Object>>(
     };
     let size: usize = objects
         .iter()
-        .map(|object| object.as_ref().bytes.len() + 1)
+        .map(|object| object.as_ref().body.size() + 1)
         .sum();
     let mut out = Vec::with_capacity(size + 256);
     let head = format!(
@@ -105,7 +105,7 @@ pub(super) fn list<O: AsRef<Object>>(
             _ if resource_type.converts() => {
                 out.extend_from_slice(&convert::served(resource_type, object));
             }
-            _ => out.extend_from_slice(&object.bytes),
+            _ => out.extend_from_slice(&object.bytes()),
         }
     }
     out.extend_from_slice(b"]}");

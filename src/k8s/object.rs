@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::body::Body;
 use super::columns::{self, Columns, NodeColumns, PodColumns};
 use super::key::{Name, ObjectKey, Resource, Revision, Uid};
 use super::resources;
@@ -33,7 +34,7 @@ pub struct Object {
     pub owners: Box<[OwnerRef]>,
     pub columns: Columns,
     /// The whole object as JSON, `apiVersion` and `kind` included.
-    pub bytes: Bytes,
+    pub body: Body,
 }
 
 /// Labels, sorted by key.
@@ -118,7 +119,7 @@ impl Object {
             labels: metadata.labels,
             owners: metadata.owner_references.into(),
             columns,
-            bytes,
+            body: Body::from(bytes),
         })
     }
 
@@ -131,14 +132,19 @@ impl Object {
         }
     }
 
+    /// The whole object as JSON. Where it is kept as its difference from a sibling it is made anew.
+    pub fn bytes(&self) -> Bytes {
+        self.body.bytes()
+    }
+
     /// The whole object as a JSON tree; `Null` never occurs, the bytes were parsed on entry.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.bytes).unwrap_or_default()
+        serde_json::from_slice(&self.bytes()).unwrap_or_default()
     }
 
     /// The whole object, typed. Only for one object at a time.
     pub fn typed<T: DeserializeOwned>(&self) -> Result<T, ObjectError> {
-        serde_json::from_slice(&self.bytes).map_err(|source| ObjectError::Malformed {
+        serde_json::from_slice(&self.bytes()).map_err(|source| ObjectError::Malformed {
             resource: self.key.resource.clone(),
             source,
         })

@@ -391,7 +391,7 @@ fn is_waiting(pod: &Object) -> bool {
 /// The scheduler says so on the pod before it deletes it.
 fn is_preempted(pod: &Object) -> bool {
     const MARK: &[u8] = b"PreemptionByScheduler";
-    pod.bytes.windows(MARK.len()).any(|part| part == MARK)
+    pod.bytes().windows(MARK.len()).any(|part| part == MARK)
 }
 
 fn node_turned(change: &Change) -> bool {

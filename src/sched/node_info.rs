@@ -102,7 +102,7 @@ struct ImageWire {
 impl NodeInfo {
     /// An empty node; an object without node columns offers nothing.
     pub fn of(object: &Object) -> Self {
-        let wire: NodeWire = serde_json::from_slice(&object.bytes).unwrap_or_default();
+        let wire: NodeWire = serde_json::from_slice(&object.bytes()).unwrap_or_default();
         let images = wire.status.images.into_iter().flatten().flat_map(|image| {
             let size = image.size_bytes;
             let names = image.names.into_iter().flatten();

@@ -242,7 +242,7 @@ struct MetadataWire {
 }
 
 fn read<T: serde::de::DeserializeOwned + Default>(object: &Object) -> T {
-    serde_json::from_slice(&object.bytes).unwrap_or_default()
+    serde_json::from_slice(&object.bytes()).unwrap_or_default()
 }
 
 #[derive(Deserialize, Default)]

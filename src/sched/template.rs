@@ -207,8 +207,9 @@ impl Templates {
             name: pod.key.name.clone(),
             source,
         };
-        let text = std::str::from_utf8(&pod.bytes)
-            .map_err(|error| wrong(serde::de::Error::custom(error)))?;
+        let bytes = pod.bytes();
+        let text =
+            std::str::from_utf8(&bytes).map_err(|error| wrong(serde::de::Error::custom(error)))?;
         let Light {
             metadata,
             spec,

@@ -60,5 +60,5 @@ impl Log {
 
 /// The state before a change is the one after an earlier change, or the last one that was dropped.
 fn weight(change: &Change) -> usize {
-    change.object.bytes.len() + OVERHEAD_BYTES
+    change.object.body.size() + OVERHEAD_BYTES
 }

@@ -146,7 +146,7 @@ pub(super) fn unmatched(cluster: &Cluster) -> Vec<Budget> {
     cluster
         .list(&resources::POD_DISRUPTION_BUDGETS)
         .filter_map(|object| {
-            let wire: Wire = serde_json::from_slice(&object.bytes).ok()?;
+            let wire: Wire = serde_json::from_slice(&object.bytes()).ok()?;
             let rule = match (wire.spec.max_unavailable, wire.spec.min_available) {
                 (Some(amount), _) => Rule::MaxUnavailable(amount),
                 (None, Some(amount)) => Rule::MinAvailable(amount),

@@ -190,7 +190,7 @@ pub fn desired_and_quorum(cluster: &Cluster, key: &WorkloadKey) -> (Option<u32>,
     let Some(object) = object else {
         return (None, None);
     };
-    let wire: ScaledWire = serde_json::from_slice(&object.bytes).unwrap_or_default();
+    let wire: ScaledWire = serde_json::from_slice(&object.bytes()).unwrap_or_default();
     let desired = wire.spec.replicas.unwrap_or(1);
     let declared = wire
         .metadata

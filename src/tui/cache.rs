@@ -3,6 +3,8 @@
 //!
 //! Objects live here once; pages keep identities only. Nothing here does I/O: feeds hand in batches.
 
+mod heartbeat;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -257,9 +259,10 @@ impl Cache {
         self.version += 1;
     }
 
-    /// Takes a batch in. Only changes after the first list count as news.
-    pub fn take(&mut self, resource: &Resource, event: FeedEvent, now: Timestamp) {
-        self.version += 1;
+    /// Takes a batch in; whether there is anything in it that is not known. Only changes after the
+    /// first list count as news.
+    pub fn take(&mut self, resource: &Resource, event: FeedEvent, now: Timestamp) -> bool {
+        let mut is_news = true;
         match event {
             FeedEvent::Listed { objects, total } => {
                 for object in &objects {
@@ -281,8 +284,12 @@ impl Cache {
             }
             FeedEvent::Complete { keys } => self.retain(resource, &keys),
             FeedEvent::Changed(changes) => {
+                is_news = false;
                 for (kind, object) in changes {
-                    self.change(kind, &object, now);
+                    if !self.is_heartbeat(kind, &object) {
+                        self.change(kind, &object, now);
+                        is_news = true;
+                    }
                 }
             }
             FeedEvent::State(state) => {
@@ -290,6 +297,21 @@ impl Cache {
             }
         }
         self.forget_old(now);
+        self.version += u64::from(is_news);
+        is_news
+    }
+
+    /// A node's heartbeat is kept, for whoever looks at the node, and nothing is told of it.
+    fn is_heartbeat(&mut self, kind: ChangeKind, object: &Arc<Object>) -> bool {
+        let is_heartbeat = kind == ChangeKind::Modified
+            && self
+                .cluster
+                .get(&object.key)
+                .is_some_and(|before| heartbeat::is_heartbeat(before, object));
+        if is_heartbeat {
+            self.cluster.insert(object);
+        }
+        is_heartbeat
     }
 
     fn change(&mut self, kind: ChangeKind, object: &Arc<Object>, now: Timestamp) {

@@ -16,6 +16,7 @@ pub mod paint;
 pub mod preferences;
 mod rehearsals;
 pub mod send;
+mod siblings;
 pub mod snapshot;
 pub mod tables;
 pub mod terminal;

@@ -46,9 +46,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         }
         Msg::Feed(resource, event) => {
             let time = model.time(now);
-            model.cache.take(&resource, event, time);
-            model.catch_up = Some(now + CATCH_UP);
-            model.unsettled = true;
+            if model.cache.take(&resource, event, time) {
+                model.catch_up = Some(now + CATCH_UP);
+                model.unsettled = true;
+            }
         }
         Msg::Kinds(kinds) => {
             model.cache.set_kinds(kinds);

@@ -221,7 +221,7 @@ fn five_thousand_pods_are_counted_without_decoding_them() {
     // A pod whose bytes are no JSON would fail if anything decoded it.
     for pod in bench.all(&resources::PODS) {
         let mut blank = (*pod).clone();
-        blank.bytes = bytes::Bytes::from_static(b"not JSON");
+        blank.body = bytes::Bytes::from_static(b"not JSON").into();
         bench.cluster.insert(&Arc::new(blank));
     }
     let key = ObjectKey::new(resources::REPLICA_SETS, "default", "web");

@@ -150,7 +150,7 @@ fn magnitude(time: Timestamp, now: Timestamp) -> u32 {
 /// 0 where the annotation is missing or no number. Decodes only objects whose bytes contain it.
 fn deletion_cost(object: &Object) -> i32 {
     let mentions =
-        std::str::from_utf8(&object.bytes).is_ok_and(|text| text.contains(DELETION_COST));
+        std::str::from_utf8(&object.bytes()).is_ok_and(|text| text.contains(DELETION_COST));
     if !mentions {
         return 0;
     }

@@ -117,7 +117,7 @@ impl Claim<'_> {
         pods.filter(|pod| pod.pod().is_some_and(|columns| !columns.is_finished()))
             .any(|pod| {
                 // Decoding every pod of a namespace would be slow; its text tells who may.
-                std::str::from_utf8(&pod.bytes)
+                std::str::from_utf8(&pod.bytes())
                     .is_ok_and(|text| text.contains("claimName") || text.contains("ephemeral"))
                     && claims_of(pod).iter().any(|name| name == self.object.name())
             })

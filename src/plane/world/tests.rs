@@ -92,7 +92,7 @@ impl Lab {
         let mut bytes = Vec::new();
         for resource in cluster.resources() {
             for object in cluster.list(resource) {
-                bytes.extend_from_slice(&object.bytes);
+                bytes.extend_from_slice(&object.bytes());
             }
         }
         bytes

@@ -247,7 +247,7 @@ impl Fork {
                         step: None,
                     });
                 };
-                if before.bytes == after.bytes {
+                if before.bytes() == after.bytes() {
                     return None;
                 }
                 Some(changed(request, before, after).unwrap_or_else(|| Named {

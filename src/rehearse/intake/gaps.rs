@@ -73,7 +73,7 @@ fn claims(cluster: &Cluster) -> Option<String> {
         resources::STATEFUL_SETS,
         resources::DAEMON_SETS,
     ];
-    let claims = |object: &Object| contains(&object.bytes, b"\"resourceClaims\"");
+    let claims = |object: &Object| contains(&object.bytes(), b"\"resourceClaims\"");
     let users = TEMPLATES
         .iter()
         .flat_map(|resource| cluster.list(resource))

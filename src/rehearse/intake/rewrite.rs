@@ -12,7 +12,7 @@ type Fields = BTreeMap<String, Box<RawValue>>;
 
 /// The object with `metadata.<map>[key] = value` (JSON text); `None` where its bytes are no object.
 pub fn with_metadata(object: &Object, map: &str, key: &str, value: &str) -> Option<Object> {
-    let mut fields: Fields = serde_json::from_slice(&object.bytes).ok()?;
+    let mut fields: Fields = serde_json::from_slice(&object.bytes()).ok()?;
     let mut metadata: Fields = part(&fields, "metadata");
     let mut entries: Fields = part(&metadata, map);
     entries.insert(

@@ -74,5 +74,5 @@ pub fn capacity(cluster: &Cluster) -> BTreeMap<Name, NodeGpus> {
 fn may_ask(pod: &Object) -> bool {
     pod.pod()
         .is_some_and(|columns| !columns.requests.scalars.is_empty())
-        || Annotations::may_be_in(&pod.bytes)
+        || Annotations::may_be_in(&pod.bytes())
 }

@@ -97,7 +97,7 @@ impl VolumeWire {
 
 /// The first volume of the pod that is lost when it moves.
 pub(super) fn local_volume(pod: &Object) -> Option<Name> {
-    let wire: Wire = serde_json::from_slice(&pod.bytes).ok()?;
+    let wire: Wire = serde_json::from_slice(&pod.bytes()).ok()?;
     let mut volumes = wire.spec.volumes.unwrap_or_default().into_iter();
     volumes
         .find(VolumeWire::is_on_disk)
@@ -119,7 +119,7 @@ pub(super) fn fixed(snapshot: &Snapshot, pod: &Object, empty_dirs: bool) -> Opti
     if pod.is_terminating() {
         return Some(Fixed::Terminating);
     }
-    let Ok(wire) = serde_json::from_slice::<Wire>(&pod.bytes) else {
+    let Ok(wire) = serde_json::from_slice::<Wire>(&pod.bytes()) else {
         return Some(Fixed::Unreadable);
     };
     let annotations = wire.metadata.annotations.unwrap_or_default();

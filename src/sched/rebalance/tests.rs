@@ -257,7 +257,7 @@ fn replay(start: &Cluster, found: &Rebalance, at: &str) -> Cluster {
             let decision = decide(&now, &subject);
             assert_eq!(decision.refusals[target.0 as usize], None, "{at}: {step:?}");
             // It comes under another name, as the controller's new pod would.
-            let mut json: serde_json::Value = serde_json::from_slice(&object.bytes).unwrap();
+            let mut json: serde_json::Value = serde_json::from_slice(&object.bytes()).unwrap();
             json["metadata"]["name"] = format!("{}+", object.name()).into();
             json["spec"]["nodeName"] = step.to.as_str().into();
             cluster.insert(&Arc::new(
@@ -271,7 +271,7 @@ fn replay(start: &Cluster, found: &Rebalance, at: &str) -> Cluster {
             let name = budget.map(|budget| budget.key.name.clone());
             assert!(named.into_iter().all(|shown| *shown == name), "{at}");
             let Some(budget) = budget else { continue };
-            let json: serde_json::Value = serde_json::from_slice(&budget.bytes).unwrap();
+            let json: serde_json::Value = serde_json::from_slice(&budget.bytes()).unwrap();
             let allowed = json["status"]["disruptionsAllowed"].as_i64().unwrap();
             assert!(
                 count <= allowed,
@@ -283,7 +283,7 @@ fn replay(start: &Cluster, found: &Rebalance, at: &str) -> Cluster {
             cluster.remove(&step.pod);
             arrived.name = format!("{}+", step.pod.name).into();
             let object = Arc::clone(cluster.get(&arrived).unwrap());
-            let mut json: serde_json::Value = serde_json::from_slice(&object.bytes).unwrap();
+            let mut json: serde_json::Value = serde_json::from_slice(&object.bytes()).unwrap();
             json["metadata"]["name"] = step.pod.name.as_str().into();
             cluster.remove(&arrived);
             cluster.insert(&Arc::new(

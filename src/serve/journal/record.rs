@@ -9,18 +9,18 @@ use crate::k8s::{Change, ChangeKind, Object, Resource};
 /// ```text
 /// kind u8 | group length u8 | group | plural length u8 | plural | fingerprint u32 LE | JSON …
 /// ```
-pub(super) struct Record<'a> {
+pub(super) struct Record {
     kind: ChangeKind,
     resource: Resource,
-    json: &'a [u8],
+    json: Bytes,
 }
 
-impl<'a> Record<'a> {
-    pub(super) fn of(change: &'a Change) -> Self {
+impl Record {
+    pub(super) fn of(change: &Change) -> Self {
         Self {
             kind: change.kind,
             resource: change.object.key.resource.clone(),
-            json: &change.object.bytes,
+            json: change.object.bytes(),
         }
     }
 
@@ -37,12 +37,12 @@ impl<'a> Record<'a> {
             bytes.push(u8::try_from(part.len()).unwrap_or(u8::MAX));
             bytes.extend_from_slice(part.as_bytes());
         }
-        bytes.extend_from_slice(&fingerprint(self.json).to_le_bytes());
-        bytes.extend_from_slice(self.json);
+        bytes.extend_from_slice(&fingerprint(&self.json).to_le_bytes());
+        bytes.extend_from_slice(&self.json);
         bytes
     }
 
-    pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, &'static str> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, &'static str> {
         const SHORT: &str = "has a record that is too short";
         let (kind, rest) = bytes.split_first().ok_or(SHORT)?;
         let kind = match kind {
@@ -60,13 +60,13 @@ impl<'a> Record<'a> {
         Ok(Self {
             kind,
             resource: Resource::new(group, plural),
-            json,
+            json: Bytes::copy_from_slice(json),
         })
     }
 
     /// What happened, and the object after it.
     pub(super) fn into_parts(self) -> Result<(ChangeKind, Object), &'static str> {
-        let object = Object::parse(self.resource, Bytes::copy_from_slice(self.json))
+        let object = Object::parse(self.resource, self.json)
             .map_err(|_error| "is not a Kubernetes object")?;
         Ok((self.kind, object))
     }

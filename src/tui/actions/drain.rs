@@ -338,7 +338,7 @@ fn hazard(pod: &Object) -> Option<Hazard> {
     if pod.controller().is_none() {
         return Some(Hazard::Bare);
     }
-    let wire: PodWire = serde_json::from_slice(&pod.bytes).ok()?;
+    let wire: PodWire = serde_json::from_slice(&pod.bytes()).ok()?;
     let local = wire
         .spec
         .volumes

@@ -119,6 +119,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         editor: options.editor.unwrap_or_else(|| compose::EDITOR.to_owned()),
         composing: None,
         shown: None,
+        stirred: true,
         over: false,
     };
     let outcome = match console.begin() {
@@ -172,6 +173,8 @@ struct Console {
     frame: Duration,
     history: Option<History>,
     shown: Option<Screen>,
+    /// Something has come since the last frame that may show.
+    stirred: bool,
     over: bool,
 }
 
@@ -239,6 +242,9 @@ impl Console {
             if let Some((view, draft)) = self.composing.take() {
                 self.compose(view, draft, &mut inputs).await?;
             }
+            if !std::mem::take(&mut self.stirred) && urgency == Urgency::World {
+                continue;
+            }
             self.frame(clock::now())?;
             self.first_shown.cancel();
             drawn = Instant::now();
@@ -294,7 +300,10 @@ impl Console {
         if let Msg::Kinds(kinds) = &msg {
             self.outside.know(kinds);
         }
+        let from_feed = matches!(msg, Msg::Feed(..));
         let effects = update(&mut self.model, msg, now);
+        // What a feed brings is drawn where it is news.
+        self.stirred |= !from_feed || self.model.unsettled;
         self.follow_role();
         self.carry_out(effects)
     }

@@ -26,6 +26,8 @@ use crate::stdx::clock;
 use crate::stdx::rng::Stream;
 use crate::tui::cache::{FeedEvent, FeedState};
 
+use super::siblings::Siblings;
+
 /// What to follow, as discovery describes it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Followed {
@@ -56,6 +58,7 @@ pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Fed>, 
         followed,
         out,
         random,
+        siblings: Siblings::default(),
         revision: None,
         last_good: clock::now(),
         failures: 0,
@@ -70,6 +73,7 @@ struct Follower {
     followed: Followed,
     out: Sender<Fed>,
     random: Stream,
+    siblings: Siblings,
     /// Where the watch resumes; `None` before the first list and after `410 Gone`.
     revision: Option<String>,
     /// When what was handed out was last known to be current.
@@ -299,11 +303,14 @@ impl Follower {
     }
 
     /// An object that is not what its kind requires is left out, and said so in the log.
-    fn object(&self, json: &str) -> Option<Arc<Object>> {
+    fn object(&mut self, json: &str) -> Option<Arc<Object>> {
         let followed = &self.followed;
         let bytes = trim::trimmed(json, &followed.api_version(), &followed.kind);
         match Object::parse(followed.resource.clone(), bytes) {
-            Ok(object) => Some(Arc::new(object)),
+            Ok(mut object) => {
+                self.siblings.pack(&mut object);
+                Some(Arc::new(object))
+            }
             Err(error) => {
                 tracing::warn!(resource = %followed.resource, %error, "object left out");
                 None

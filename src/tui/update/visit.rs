@@ -100,7 +100,7 @@ fn visits(
         Some(chosen) => container.name == *chosen,
         None => running.contains(&container.name),
     };
-    let object: Pod = serde_json::from_slice(&pod.bytes).map_err(|error| error.to_string())?;
+    let object: Pod = serde_json::from_slice(&pod.bytes()).map_err(|error| error.to_string())?;
     let spec = object.spec.unwrap_or_default();
     // The app's containers first: one of them is mostly meant.
     let all = spec

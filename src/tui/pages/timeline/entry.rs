@@ -117,7 +117,7 @@ struct EventSource {
 
 /// Reads an Event object; `None` where it is none.
 pub fn of_event(object: &Object) -> Option<Entry> {
-    let wire: EventWire = serde_json::from_slice(&object.bytes).ok()?;
+    let wire: EventWire = serde_json::from_slice(&object.bytes()).ok()?;
     let series = wire.series.as_ref();
     let at = series
         .and_then(|series| series.last_observed_time)

@@ -312,7 +312,7 @@ struct ManagedEntry {
 
 /// Who wrote the specification last, as far as the field managers tell.
 pub fn last_manager(object: &Object) -> Name {
-    let wire: ManagedWire = serde_json::from_slice(&object.bytes).unwrap_or_default();
+    let wire: ManagedWire = serde_json::from_slice(&object.bytes()).unwrap_or_default();
     wire.metadata
         .managed_fields
         .into_iter()
