@@ -67,6 +67,8 @@ enum Command {
     Node(node::stop::Node),
     #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
     Shim(node::Shim),
+    #[command(name = bayplan::node::container::PAUSE_COMMAND, hide = true)]
+    Pause(node::Pause),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
     Exec(node::Exec),
     #[command(name = bayplan::node::image::own::COMMAND, hide = true)]
@@ -431,6 +433,7 @@ pub fn run() -> ExitCode {
         Some(Command::Logs(command)) => logs::run(command),
         Some(Command::Node(command)) => node::stop::run(command),
         Some(Command::Shim(command)) => node::run_shim(&command),
+        Some(Command::Pause(command)) => node::run_pause(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         Some(Command::SampleApp(command)) => sample_app::run(command),
         None => console::run(&arguments.console),

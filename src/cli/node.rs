@@ -20,7 +20,7 @@ use bayplan::k8s::lab;
 use bayplan::node::able;
 use bayplan::node::collect;
 use bayplan::node::container::exec::{self, Ask};
-use bayplan::node::container::shim;
+use bayplan::node::container::{pause, shim};
 use bayplan::node::face::Face;
 use bayplan::node::image::own;
 use bayplan::node::kubelet::{self, Options};
@@ -40,6 +40,15 @@ use crate::telemetry;
 #[derive(Args, Debug)]
 pub struct Shim {
     /// Keep it in this process instead of leaving one behind that does
+    #[arg(long)]
+    keep: bool,
+    folder: PathBuf,
+}
+
+/// Keep a pod's processes together: this binary's own affair.
+#[derive(Args, Debug)]
+pub struct Pause {
+    /// Be the process instead of leaving one behind
     #[arg(long)]
     keep: bool,
     folder: PathBuf,
@@ -66,6 +75,15 @@ pub fn run_shim(command: &Shim) -> Result<ExitCode> {
         return Ok(shim::run(&command.folder));
     }
     shim::detach(&command.folder).context("a container cannot be kept")
+}
+
+pub fn run_pause(command: &Pause) -> Result<ExitCode> {
+    let folder = &command.folder;
+    Ok(if command.keep {
+        pause::run(folder)?
+    } else {
+        pause::detach(folder)?
+    })
 }
 
 pub fn run_exec(command: &Exec) -> ExitCode {

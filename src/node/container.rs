@@ -12,9 +12,13 @@
 
 pub mod attach;
 pub mod bundle;
+mod confined;
 pub mod exec;
 pub mod frames;
 pub mod log;
+pub mod pause;
+pub mod sandbox;
+mod seccomp;
 pub mod shim;
 mod terminal;
 mod user;
@@ -34,6 +38,9 @@ use serde::{Deserialize, Serialize};
 pub const SHIM_COMMAND: &str = "container-shim";
 /// The same for a command in a running container.
 pub const EXEC_COMMAND: &str = "container-exec";
+
+/// The same for the first process of a pod whose containers see each other's.
+pub const PAUSE_COMMAND: &str = "pod-pause";
 
 /// What the shim is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

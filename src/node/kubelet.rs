@@ -341,6 +341,11 @@ impl Shared {
         self.options.run.join("runtime")
     }
 
+    /// Where the machine's own seccomp profiles are looked for (`Localhost`).
+    pub fn profiles_folder(&self) -> PathBuf {
+        self.options.run.join("seccomp")
+    }
+
     /// The machine's own address.
     pub fn address(&self) -> IpAddr {
         self.address
@@ -608,6 +613,11 @@ impl Shared {
     pub async fn note(&self, pod: &PodObject, container: &str, reason: &str, message: &str) {
         self.event(pod, Some(container), "Normal", reason, message)
             .await;
+    }
+
+    /// The same of the pod as a whole.
+    pub async fn pod_note(&self, pod: &PodObject, reason: &str, message: &str) {
+        self.event(pod, None, "Normal", reason, message).await;
     }
 
     pub async fn warn(

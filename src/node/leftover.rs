@@ -4,24 +4,20 @@
 //! and starts it again.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::time::sleep;
 
-use super::container::{Folder, runs_folder};
+use super::container::{Folder, runs_folder, sandbox};
 use crate::stdx::clock::instant;
 
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The containers below a node's folder that run.
 pub fn running(node: &Path) -> Vec<Folder> {
-    let below = |folder: &Path| {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.map(|entry| entry.path()).collect::<Vec<_>>()
-    };
-    below(&node.join("pods"))
+    pods(node)
         .iter()
         .flat_map(|pod| below(&runs_folder(pod)))
         .map(Folder::new)
@@ -41,7 +37,19 @@ pub async fn stop(node: &Path, grace: Duration) -> (usize, usize) {
         tell(container, Signal::KILL);
     }
     let left = wait(&containers, instant() + grace).await;
+    for pod in pods(node) {
+        sandbox::remove(&pod);
+    }
     (containers.len(), left)
+}
+
+fn pods(node: &Path) -> Vec<PathBuf> {
+    below(&node.join("pods"))
+}
+
+fn below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
 }
 
 fn tell(container: &Folder, signal: Signal) {

@@ -25,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod as PodObject;
 use tokio::sync::{mpsc, watch};
 
+use super::container::sandbox::{self, Sandbox, is_namespace};
 use super::container::{Input, Order, bundle};
 use super::image::Image;
 use super::kubelet::Shared;
@@ -281,19 +282,21 @@ impl Worker {
             reason: "FailedCreatePodSandBox",
             message: format!("Failed to create pod sandbox: {message}"),
         };
+        let is_own = spec.host_network != Some(true);
+        if is_own && self.address.is_some() && !is_namespace(&self.shared.namespace(&self.uid)) {
+            self.lose_sandbox(object).await;
+        }
         if let Some(address) = self.address {
             self.shared.open_ports(&self.uid, object, address);
             return Ok(());
         }
         let folder = self.folder();
         fs::create_dir_all(&folder).map_err(|error| refused(error.to_string()))?;
-        let address = if spec.host_network == Some(true) {
-            self.shared.address()
+        let address = if is_own {
+            let attached = self.shared.attach(&self.uid).await;
+            attached.map_err(|error| refused(error.to_string()))?
         } else {
-            self.shared
-                .attach(&self.uid)
-                .await
-                .map_err(|error| refused(error.to_string()))?
+            self.shared.address()
         };
         volume::write_sandbox_files(&self.shared, object, address, &folder)
             .map_err(|error| refused(error.to_string()))?;
@@ -302,6 +305,39 @@ impl Worker {
         self.address = Some(address);
         self.shared.open_ports(&self.uid, object, address);
         Ok(())
+    }
+
+    /// The pod's network is gone, with a restart of the machine or by somebody's hand: it is made
+    /// anew, with another address, and what still runs without it is started again.
+    async fn lose_sandbox(&mut self, object: &PodObject) {
+        let message = "Pod sandbox changed, it will be killed and re-created.";
+        self.shared
+            .pod_note(object, "SandboxChanged", message)
+            .await;
+        self.stop_instances().await;
+        for instance in self.instances.values_mut() {
+            instance.look();
+        }
+        self.shared.detach(&self.uid).await;
+        let folder = self.folder();
+        volume::unmount_all(&folder);
+        sandbox::remove(&folder);
+        self.address = None;
+        self.mounts = None;
+    }
+
+    /// What its containers share beside their network; found again where it is there.
+    async fn sandbox(&self, object: &PodObject) -> Result<Sandbox, Trouble> {
+        let spec = object.spec.clone().unwrap_or_default();
+        let (folder, hostname) = (self.folder(), volume::hostname(object));
+        let network = self.shared.namespace(&self.uid);
+        let made =
+            tokio::task::spawn_blocking(move || sandbox::ensure(&folder, &spec, hostname, network));
+        let made = made.await.unwrap_or_else(|panic| Err(panic.into()));
+        made.map_err(|error| Trouble {
+            reason: "RunContainerError",
+            message: format!("Failed to create pod sandbox: {error}"),
+        })
     }
 
     async fn start(&mut self, object: &PodObject, name: &str) {
@@ -346,8 +382,7 @@ impl Worker {
             })?;
         let spec = object.spec.as_ref();
         let security = spec.and_then(|spec| spec.security_context.as_ref());
-        let network = (spec.and_then(|spec| spec.host_network) != Some(true))
-            .then(|| self.shared.namespace(&self.uid));
+        let sandbox = self.sandbox(object).await?;
         let id = instance.id(&self.uid);
         let runtime = bundle::spec(&bundle::Parts {
             id: &id,
@@ -358,12 +393,16 @@ impl Worker {
             rootfs: &instance.folder_path().join("rootfs"),
             environment: &environment,
             mounts: &mounts,
-            hostname: &volume::hostname(object),
-            network: network.as_deref(),
+            sandbox: &sandbox,
+            profiles: &self.shared.profiles_folder(),
             pod_security: security,
         })
         .map_err(|error| Trouble {
-            reason: "CreateContainerConfigError",
+            // The runtime's refusals and the kubelet's own have different names upstream.
+            reason: match error {
+                bundle::BundleError::Seccomp(_) => "CreateContainerError",
+                _ => "CreateContainerConfigError",
+            },
             message: error.to_string(),
         })?;
         self.shared

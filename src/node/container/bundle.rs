@@ -12,7 +12,8 @@ use oci_spec::image::ImageConfiguration;
 use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
-use super::user;
+use super::sandbox::{Pids, Sandbox};
+use super::{confined, seccomp, user};
 use crate::k8s::quantity::Quantity;
 
 /// Containerd's default capabilities.
@@ -111,9 +112,10 @@ pub struct Parts<'a> {
     pub rootfs: &'a Path,
     pub environment: &'a BTreeMap<String, String>,
     pub mounts: &'a [Mount],
-    pub hostname: &'a str,
-    /// The pod's network, if it has one of its own.
-    pub network: Option<&'a Path>,
+    /// What the pod's containers share.
+    pub sandbox: &'a Sandbox,
+    /// Where the machine's own seccomp profiles are.
+    pub profiles: &'a Path,
     /// The pod's security context, where the container's own says nothing.
     pub pod_security: Option<&'a PodSecurityContext>,
 }
@@ -134,6 +136,8 @@ pub enum BundleError {
     NamedUser(String, String),
     #[error("unable to find user {0}: no matching entries in passwd file")]
     NoAccount(String),
+    #[error(transparent)]
+    Seccomp(#[from] seccomp::SeccompError),
     #[error("the runtime does not take its configuration: {0}")]
     Refused(#[from] serde_json::Error),
 }
@@ -150,6 +154,14 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
     let security = parts.container.security_context.as_ref();
     let privileged = security.and_then(|it| it.privileged) == Some(true);
     let capabilities = capabilities(security, privileged);
+    // An escalation is allowed unless it is forbidden, as in Kubernetes.
+    let gains_nothing = security.and_then(|it| it.allow_privilege_escalation) == Some(false);
+    let profile = seccomp::profile(security, parts.pod_security, &capabilities, parts.profiles)?;
+    let held = if profile.is_some() && !gains_nothing {
+        confined::widen(&capabilities)
+    } else {
+        capabilities.clone()
+    };
     let mut environment: Vec<String> = parts
         .environment
         .iter()
@@ -164,7 +176,8 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
     let folder = folder.filter(|folder| !folder.is_empty());
     let value = json!({
         "ociVersion": "1.2.0",
-        "hostname": parts.hostname,
+        // Refused where the name is the machine's.
+        "hostname": parts.sandbox.uts.as_ref().map(|_| &parts.sandbox.hostname),
         "root": {
             "path": parts.rootfs,
             "readonly": security.and_then(|it| it.read_only_root_filesystem) == Some(true),
@@ -181,15 +194,15 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
             "cwd": folder.unwrap_or_else(|| "/".to_owned()),
             "capabilities": {
                 "bounding": capabilities,
-                "effective": capabilities,
-                "permitted": capabilities,
+                "effective": held,
+                "permitted": held,
             },
-            // An escalation is allowed unless it is forbidden, as in Kubernetes.
-            "noNewPrivileges": security.and_then(|it| it.allow_privilege_escalation) == Some(false),
+            "noNewPrivileges": gains_nothing,
         },
         "mounts": mounts(parts, privileged),
         "linux": {
-            "namespaces": namespaces(parts),
+            "namespaces": namespaces(parts.sandbox),
+            "seccomp": profile,
             "cgroupsPath": format!("/{}", cgroup(parts.id)),
             "resources": resources(parts.container, privileged),
             "maskedPaths": if privileged { &[] } else { MASKED },
@@ -288,13 +301,20 @@ fn capabilities(security: Option<&SecurityContext>, privileged: bool) -> Vec<Str
     all
 }
 
-fn namespaces(parts: &Parts<'_>) -> Vec<Value> {
-    let mut all: Vec<Value> = ["pid", "mount", "ipc", "uts"]
-        .iter()
-        .map(|kind| json!({"type": kind}))
-        .collect();
-    if let Some(path) = parts.network {
-        all.push(json!({"type": "network", "path": path}));
+fn namespaces(sandbox: &Sandbox) -> Vec<Value> {
+    let mut all = vec![json!({"type": "mount"})];
+    let shared = [
+        ("network", &sandbox.network),
+        ("ipc", &sandbox.ipc),
+        ("uts", &sandbox.uts),
+    ];
+    for (kind, path) in shared {
+        all.extend(path.iter().map(|path| json!({"type": kind, "path": path})));
+    }
+    match &sandbox.pids {
+        Pids::Own => all.push(json!({"type": "pid"})),
+        Pids::Shared(path) => all.push(json!({"type": "pid", "path": path})),
+        Pids::Machine => {}
     }
     all
 }
@@ -325,11 +345,10 @@ fn mounts(parts: &Parts<'_>, privileged: bool) -> Vec<Value> {
                 "gid=5",
             ],
         ),
-        special(
-            "/dev/shm",
-            "tmpfs",
-            &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"],
-        ),
+        json!({
+            "destination": "/dev/shm", "type": "bind", "source": parts.sandbox.memory,
+            "options": ["rbind", "rprivate", "rw", "nosuid", "noexec", "nodev"],
+        }),
         special("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
         special("/sys", "sysfs", sys),
     ];
@@ -396,8 +415,8 @@ mod tests {
             rootfs: Path::new("/run/one/rootfs"),
             environment: &BTreeMap::from([("NAME".to_owned(), "cart".to_owned())]),
             mounts: &[],
-            hostname: "cart-0",
-            network: None,
+            sandbox: &Sandbox::default(),
+            profiles: Path::new("/none"),
             pod_security: None,
         })
     }

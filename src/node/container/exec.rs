@@ -25,6 +25,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process_group};
 use serde_json::{Value, json};
 
+use super::confined::Confined;
 use super::frames::{self, Pumps, Voice};
 use super::{EXEC_COMMAND, Folder, get, put, shim, terminal};
 use crate::serve::nodes::channel;
@@ -238,8 +239,10 @@ fn begin(folder: &Path, ask: &Ask) -> anyhow::Result<Started> {
     let process = Leftover(folder.join(format!("exec-{}.json", std::process::id())));
     let described = process_of(folder, ask)?;
     put(&process.0, &described)?;
-    let builder =
-        ContainerBuilder::new(order.id, SyscallType::default()).with_root_path(order.state)?;
+    let spec: Spec = get(&folder.join("config.json"))?;
+    let builder = ContainerBuilder::new(order.id, SyscallType::default())
+        .with_root_path(order.state)?
+        .with_executor(Confined::by(&spec)?);
     if ask.terminal {
         let (socket, listener) = terminal::listen(folder)?;
         let pid = builder

@@ -13,14 +13,19 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, unshare};
 use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, pidfd_open, pidfd_send_signal,
+    waitpid,
+};
 
 use super::attach::{self, Audience, Ear};
+use super::confined::Confined;
 use super::log::{Query, Reader, Writer};
 use super::{Exit, Folder, Input, Order, Started, get, put, start_ticks, terminal};
 use crate::serve::nodes::channel;
@@ -31,6 +36,12 @@ const MESSAGE_BYTES_MAX: usize = 4096;
 /// The same where the log speaks instead (`pkg/kubelet/container`).
 const FALLBACK_LINES_MAX: usize = 80;
 const FALLBACK_BYTES_MAX: usize = 2048;
+/// The kernel needs a moment to end a killed process.
+const KILLED: Timespec = Timespec {
+    tv_sec: 1,
+    tv_nsec: 0,
+};
+const KILL_ROUNDS_MAX: u32 = 100;
 
 /// Entry point of the hidden command, with `--keep`: keeps the container of this folder until it
 /// has ended.
@@ -126,6 +137,7 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
     attach::welcome(joining, audience.clone(), ear);
     let code = wait(pid)?;
     let at = clock::now();
+    kill_rest(&order.id);
     for writer in writers {
         let _wrote_all = writer.join();
     }
@@ -241,8 +253,10 @@ fn forget_other_pods(folder: &Path, order: &Order) -> anyhow::Result<()> {
 
 fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> {
     fs::create_dir_all(&order.state)?;
+    let spec: Spec = get(&folder.join("config.json"))?;
     let mut builder = ContainerBuilder::new(order.id.clone(), SyscallType::default())
-        .with_root_path(order.state.clone())?;
+        .with_root_path(order.state.clone())?
+        .with_executor(Confined::by(&spec)?);
     if order.terminal {
         let (socket, listener) = terminal::listen(folder)?;
         let built = builder
@@ -320,6 +334,34 @@ pub(super) fn wait(pid: i32) -> io::Result<i32> {
             Ok(Some((_, status))) => return Ok(code_of(status)),
             Ok(None) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Where a container has no processes of its own, those that it started outlive its first one, and
+/// would hold its log open.
+fn kill_rest(id: &str) {
+    let group = super::bundle::cgroup(id);
+    let lists = [
+        format!("/sys/fs/cgroup/pids/{group}/cgroup.procs"),
+        format!("/sys/fs/cgroup/{group}/cgroup.procs"),
+    ];
+    // Those that are killed may have started others meanwhile.
+    for _round in 0..KILL_ROUNDS_MAX {
+        let texts = lists.iter().map(fs::read_to_string);
+        let text: String = texts.filter_map(Result::ok).collect();
+        let left = text.lines().filter_map(|line| line.parse().ok());
+        let left = left.filter_map(Pid::from_raw);
+        let left = left.filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        let left: Vec<_> = left.collect();
+        if left.is_empty() {
+            return;
+        }
+        for process in &left {
+            let _gone_meanwhile = pidfd_send_signal(process, Signal::KILL);
+        }
+        for process in &left {
+            let _ended_or_stuck = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&KILLED));
         }
     }
 }

@@ -152,6 +152,7 @@ mod tests {
     use oci_spec::image::ImageConfiguration;
     use serde_json::{Value, json};
 
+    use super::super::sandbox::Sandbox;
     use super::*;
 
     /// User, group, groups; or the refusal.
@@ -179,8 +180,8 @@ mod tests {
             rootfs: Path::new("/run/one/rootfs"),
             environment: &BTreeMap::new(),
             mounts: &[],
-            hostname: "web",
-            network: None,
+            sandbox: &Sandbox::default(),
+            profiles: Path::new("/none"),
             pod_security: Some(&security),
         });
         identity

@@ -15,7 +15,7 @@ use super::Worker;
 use super::instance::{self, Stage};
 use super::probe::Verdict;
 use super::question::Question;
-use crate::node::container::Folder;
+use crate::node::container::{Folder, sandbox};
 use crate::node::kubelet::Shared;
 
 /// Kubernetes' default `terminationGracePeriodSeconds`.
@@ -46,6 +46,7 @@ impl Worker {
         self.shared.detach(&self.uid).await;
         let folder = self.folder();
         super::volume::unmount_all(&folder);
+        sandbox::remove(&folder);
         if let Err(error) = fs::remove_dir_all(&folder) {
             let pod = object.metadata.name.as_deref().unwrap_or(&self.uid);
             tracing::warn!(pod, folder = %folder.display(), %error, "a pod's folder cannot be removed");

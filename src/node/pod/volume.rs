@@ -293,9 +293,15 @@ fn below(folder: &Path, path: &str) -> io::Result<PathBuf> {
     )))
 }
 
-/// The name that a pod knows itself by: `spec.hostname`, or its own name.
+/// The name that a pod knows itself by: `spec.hostname`, or its own name. One on the machine's
+/// network has the machine's.
 pub fn hostname(pod: &PodObject) -> String {
-    let asked = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
+    let spec = pod.spec.as_ref();
+    if spec.and_then(|spec| spec.host_network) == Some(true) {
+        let machine = rustix::system::uname();
+        return machine.nodename().to_string_lossy().into_owned();
+    }
+    let asked = spec.and_then(|spec| spec.hostname.clone());
     let name = asked
         .or_else(|| pod.metadata.name.clone())
         .unwrap_or_default();
