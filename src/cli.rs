@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -93,6 +94,10 @@ struct Console {
     /// Run no containers on this machine; where it can, it is a node of the sample cluster otherwise
     #[arg(long)]
     no_local_node: bool,
+    /// Make this machine so many nodes that run pods as real containers, each in a rack that can be
+    /// cut off (needs root)
+    #[arg(long, value_name = "N", value_parser = local_nodes, conflicts_with = "no_local_node")]
+    local_nodes: Option<NonZeroU8>,
     #[command(flatten)]
     look: Look,
 }
@@ -131,6 +136,16 @@ struct Look {
     ascii: bool,
 }
 
+/// How many nodes a machine can sensibly be.
+const LOCAL_NODES_MAX: u8 = 16;
+
+fn local_nodes(text: &str) -> Result<NonZeroU8, String> {
+    let number = text.parse::<NonZeroU8>().ok();
+    number
+        .filter(|number| number.get() <= LOCAL_NODES_MAX)
+        .ok_or_else(|| format!("write a number from 1 to {LOCAL_NODES_MAX}"))
+}
+
 /// Run the embedded cluster without a screen, for kubectl and for consoles that join.
 ///
 /// Prints one line, `ready https://ADDRESS:PORT`, when it serves; stops on SIGTERM and SIGINT.
@@ -166,6 +181,11 @@ struct Serve {
     /// the next it becomes one where it can, beside the sample's machines
     #[arg(long, conflicts_with = "no_local_node")]
     local_node: bool,
+    /// Make this machine so many nodes, each with a network of its own, joined by an overlay, in a
+    /// rack that can be cut off (needs root)
+    #[arg(long, value_name = "N", value_parser = local_nodes,
+        conflicts_with_all = ["no_local_node", "local_node"])]
+    local_nodes: Option<NonZeroU8>,
     /// Run no containers on this machine
     #[arg(long)]
     no_local_node: bool,
@@ -552,6 +572,8 @@ mod tests {
             "bayplan --no-local-node",
             "bayplan serve --no-local-node",
             "bayplan serve --local-node",
+            "bayplan serve --local-nodes 3",
+            "bayplan --local-nodes 2",
         ] {
             assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
         }
@@ -569,6 +591,8 @@ mod tests {
             "bayplan serve --listen nowhere",
             "bayplan serve --ship-logs kafka=http://logs",
             "bayplan serve --local-node --no-local-node",
+            "bayplan serve --local-nodes 0",
+            "bayplan serve --local-nodes 17",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

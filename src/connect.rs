@@ -17,7 +17,7 @@ mod session;
 pub use catalogue::{AccessRule, Catalogue};
 pub use embedded::{Embedded, Role};
 pub use guard::{Access, GuardLayer, Hold, Refused};
-pub use link::{Dial, Link, in_process};
+pub use link::{Dial, Link, in_process, in_process_over};
 pub use notice::Notice;
 pub use rehearsal::Rehearsal;
 pub use session::{ConnectError, Identity, Kind, Session, Target};

@@ -52,7 +52,7 @@ async fn open(
         settings: preferences.settings.clone(),
     };
     let mut target = super::target(&command.target, "bayplan")?;
-    let wish = Wish::of(false, command.no_local_node);
+    let wish = Wish::of(command.local_nodes, command.no_local_node);
     let shown = CancellationToken::new();
     let companion = node::companion(wish, Some(&shown));
     if let Target::Embedded(options) = &mut target {

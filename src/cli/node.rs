@@ -2,9 +2,11 @@
 //! the hidden commands that keep its containers.
 
 pub mod stop;
+mod tether;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,10 +25,14 @@ use bayplan::node::container::exec::{self, Ask};
 use bayplan::node::container::{pause, shim};
 use bayplan::node::face::Face;
 use bayplan::node::image::own;
-use bayplan::node::kubelet::{self, Options};
-use bayplan::serve::Companion;
+use bayplan::node::kubelet::{self, Among, Options};
+use bayplan::node::line::Line;
+use bayplan::node::network::{Range, Seat};
+use bayplan::node::outage::Watched;
+use bayplan::node::usage::Measured;
 use bayplan::serve::logs::{Bounds, Logs};
 use bayplan::serve::nodes::Nodes;
+use bayplan::serve::{Companion, Connector};
 use clap::Args;
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Node;
@@ -35,6 +41,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::telemetry;
+use tether::Tether;
 
 /// Keep one container: this binary's own affair.
 #[derive(Args, Debug)]
@@ -95,22 +102,29 @@ pub fn run_exec(command: &Exec) -> ExitCode {
     exec::run(&command.folder, &ask)
 }
 
-/// Whether this machine is to be a node.
+/// Whether this machine is to be a node, or several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    Always,
+    Always(NonZeroU8),
     /// Beside the standard sample of a cluster that is kept, where the machine can.
     WhereItCan,
     Never,
 }
 
 impl Wish {
-    /// As `--local-node` and `--no-local-node` say.
-    pub fn of(is_asked_for: bool, is_refused: bool) -> Self {
-        match (is_asked_for, is_refused) {
+    /// As `--local-nodes` and `--no-local-node` say.
+    pub fn of(nodes: Option<NonZeroU8>, is_refused: bool) -> Self {
+        match (nodes, is_refused) {
             (_, true) => Self::Never,
-            (true, false) => Self::Always,
-            (false, false) => Self::WhereItCan,
+            (Some(nodes), false) => Self::Always(nodes),
+            (None, false) => Self::WhereItCan,
+        }
+    }
+
+    fn nodes(self) -> NonZeroU8 {
+        match self {
+            Self::Always(nodes) => nodes,
+            Self::WhereItCan | Self::Never => NonZeroU8::MIN,
         }
     }
 }
@@ -123,8 +137,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// On a node whose sample was planted: who takes the sample away does not get it again.
 const PLANTED: &str = "bayplan.dev/sample";
 
-/// The node of this machine, beside each host that is opened with it. It leaves its containers
-/// running when it ends; the next one finds them. It waits for `shown`, if there is anything to.
+/// The nodes of this machine, beside each host that is opened with them. They leave their containers
+/// running when they end; the next ones find them. They wait for `shown`, if there is anything to.
 pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Companion> {
     if wish == Wish::Never {
         return None;
@@ -137,6 +151,7 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
         }
         let place = Place {
             client: connect::in_process(host, Access::ReadWrite),
+            connector: host.connector(),
             nodes: host.nodes().clone(),
             logs: host.logs().clone(),
             bounds: host.log_bounds(),
@@ -160,9 +175,12 @@ pub fn companion(wish: Wish, shown: Option<&CancellationToken>) -> Option<Compan
     }))
 }
 
-/// Where a node is to live.
+/// Where nodes are to live.
+#[derive(Clone)]
 struct Place {
+    /// Over a connection that no outage cuts.
     client: kube::Client,
+    connector: Connector,
     nodes: Nodes,
     logs: Logs,
     bounds: Bounds,
@@ -186,24 +204,46 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         Ok::<_, anyhow::Error>(able::check(&run)?)
     })
     .await??;
-    let options = Options {
-        name: host_name(),
-        client: place.client.clone(),
-        images: Paths::resolve()?.data.join("images"),
-        run: place.run,
-        api: place.api,
-        auth_files: Environment::read().auth_files,
-        reserved: !pools.is_empty(),
-    };
-    let (name, run) = (options.name.clone(), options.run.clone());
     // A cluster that keeps nothing has its lines for as long as its node's folder.
-    place.logs.place(run.join("lines"), place.bounds);
-    let collected = collect::run(place.logs, place.client.clone(), &run, &name);
-    let face = Arc::new(Face::new(&options.run));
-    let known = Arc::clone(&face);
-    place.nodes.register(name.as_str().into(), known);
+    place.logs.place(place.run.join("lines"), place.bounds);
+    let names = names(wish.nodes());
+    let underlay = place.run.join("netns").join("underlay");
+    if names.len() > 1 {
+        let underlay = underlay.clone();
+        tokio::task::spawn_blocking(move || Seat::prepare(&underlay)).await??;
+    }
+    let images = Paths::resolve()?.data.join("images");
+    let mut locals = Vec::new();
+    for (index, name) in names.iter().enumerate() {
+        let line = Line::default();
+        let tether = Tether {
+            connector: place.connector.clone(),
+            line: line.clone(),
+        };
+        let options = Options {
+            name: name.clone(),
+            client: connect::in_process_over(tether, Access::ReadWrite),
+            images: images.clone(),
+            run: home(&place.run, names.len(), index),
+            api: place.api,
+            auth_files: Environment::read().auth_files,
+            reserved: !pools.is_empty(),
+            line,
+            among: Among {
+                names: names.clone(),
+                index,
+                underlay: underlay.clone(),
+            },
+        };
+        let range = kubelet::register(&place.client, &options).await?;
+        locals.push((options, range));
+    }
+    let ranges: Vec<Range> = locals.iter().map(|(_, range)| *range).collect();
     let sample = async {
-        if is_standard && let Err(error) = plant(&place.client, &name).await {
+        if is_standard
+            && let Some(first) = names.first()
+            && let Err(error) = plant(&place.client, first).await
+        {
             tracing::warn!(
                 "the sample's kiosk is not there: {}",
                 telemetry::sentence(&error)
@@ -211,12 +251,71 @@ async fn live(place: Place, wish: Wish) -> Result<()> {
         }
         std::future::pending::<()>().await;
     };
+    let lives = locals
+        .into_iter()
+        .map(|(options, _)| Box::pin(one(&place, options, ranges.clone())));
     tokio::select! {
         biased;
-        result = kubelet::run(options) => Ok(result?),
+        result = futures::future::try_join_all(lives) => result.map(drop),
+        () = sample => Ok(()),
+    }
+}
+
+/// One node of the machine, for ever.
+async fn one(place: &Place, options: Options, ranges: Vec<Range>) -> Result<()> {
+    let (name, run, line) = (
+        options.name.clone(),
+        options.run.clone(),
+        options.line.clone(),
+    );
+    let measured = if ranges.len() > 1 {
+        Measured::Pods(run.join("pods"))
+    } else {
+        Measured::Machine
+    };
+    let face = Arc::new(Face::new(&run, line.clone(), measured));
+    let known = Arc::clone(&face);
+    place.nodes.register(name.as_str().into(), known);
+    let watched = Watched {
+        client: place.client.clone(),
+        node: name.clone(),
+        seat: options.among.seat(&ranges),
+        line: line.clone(),
+    };
+    // A node that was cut off when it ended is cut off when it begins.
+    watched.look().await?;
+    let collected = line.carry(collect::run(
+        place.logs.clone(),
+        place.client.clone(),
+        &run,
+        &name,
+    ));
+    tokio::select! {
+        biased;
+        result = kubelet::run(options, ranges) => Ok(result?),
+        () = watched.follow() => Ok(()),
         () = face.meter().run() => Ok(()),
         () = collected => Ok(()),
-        () = sample => Ok(()),
+    }
+}
+
+/// What the nodes are called: as the machine, with a number where there are several.
+fn names(nodes: NonZeroU8) -> Vec<String> {
+    let host = host_name();
+    match nodes.get() {
+        1 => vec![host],
+        several => (0..several)
+            .map(|index| format!("{host}-{index}"))
+            .collect(),
+    }
+}
+
+/// The folder of a node: that of the cluster's node, or one below where there are several.
+fn home(run: &Path, nodes: usize, index: usize) -> PathBuf {
+    if nodes > 1 {
+        run.join(index.to_string())
+    } else {
+        run.to_path_buf()
     }
 }
 

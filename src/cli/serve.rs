@@ -1,5 +1,6 @@
 //! `bayplan serve`: the embedded cluster without a screen.
 
+use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,7 +37,12 @@ async fn serve(command: super::Serve) -> Result<ExitCode> {
         Some(folder) => Some(folder),
         None => Some(Paths::resolve()?.cluster(super::cluster_name(&command.cluster)?)),
     };
-    let wish = Wish::of(command.local_node, command.no_local_node);
+    let wish = Wish::of(
+        command
+            .local_nodes
+            .or_else(|| command.local_node.then_some(NonZeroU8::MIN)),
+        command.no_local_node,
+    );
     let logs = log_bounds(&command.log_size, &command.log_age)?;
     let options = HostOptions {
         cluster: command.cluster,

@@ -104,6 +104,11 @@ pub fn in_process(host: &Host, access: Access) -> kube::Client {
     client(host.connector(), &guard, "default")
 }
 
+/// The same over a connection of the caller's own making.
+pub fn in_process_over<D: Dial>(dial: D, access: Access) -> kube::Client {
+    client(dial, &GuardLayer::new(access, Hold::default()), "default")
+}
+
 impl Dial for Connector {
     async fn dial(&self) -> io::Result<Link> {
         Ok(Box::new(self.connect()))

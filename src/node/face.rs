@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use super::container::attach::{self, Intent};
 use super::container::{Folder, exec, logs_folder};
-use super::usage::Meter;
+use super::line::Line;
+use super::usage::{Measured, Meter};
 use super::{logs, network};
 use crate::k8s::Object;
 use crate::serve::nodes::{Command, Conversation, Kubelet, LogQuery, Usage};
@@ -21,14 +22,24 @@ use crate::serve::nodes::{Command, Conversation, Kubelet, LogQuery, Usage};
 pub struct Face {
     run: PathBuf,
     meter: Meter,
+    line: Line,
 }
 
 impl Face {
-    pub fn new(run: &Path) -> Self {
+    pub fn new(run: &Path, line: Line, measured: Measured) -> Self {
         Self {
             run: run.to_path_buf(),
-            meter: Meter::default(),
+            meter: Meter::of(measured),
+            line,
         }
+    }
+
+    /// Refuses what would go over a line that is cut.
+    fn reach(&self) -> Result<(), String> {
+        if self.line.is_cut() {
+            return Err("no route to host: the node is cut off by an outage".to_owned());
+        }
+        Ok(())
     }
 
     pub fn meter(&self) -> &Meter {
@@ -51,10 +62,12 @@ impl Face {
 
 impl Kubelet for Face {
     fn log(&self, pod: &Object, query: &LogQuery) -> Result<BoxStream<'static, Bytes>, String> {
+        self.reach()?;
         logs::log(&self.run, pod, query)
     }
 
     fn exec(&self, pod: &Object, command: &Command) -> Result<Conversation, String> {
+        self.reach()?;
         let folder = self.running(pod, &command.container)?;
         let ask = exec::Ask {
             command: command.arguments.clone(),
@@ -68,6 +81,7 @@ impl Kubelet for Face {
     }
 
     fn attach(&self, pod: &Object, command: &Command) -> Result<Conversation, String> {
+        self.reach()?;
         let folder = self.running(pod, &command.container)?;
         let intent = if command.stdin {
             Intent::Speak
@@ -81,6 +95,7 @@ impl Kubelet for Face {
     }
 
     fn usage(&self) -> Option<Usage> {
+        self.reach().ok()?;
         self.meter.usage()
     }
 
@@ -88,6 +103,9 @@ impl Kubelet for Face {
         let is_host = pod.pod().is_some_and(|columns| columns.host_network);
         let namespace = self.run.join("netns").join(pod.uid.0.as_str());
         let namespace = (!is_host).then_some(namespace);
+        if self.line.is_cut() {
+            return Box::pin(async { Err(io::ErrorKind::HostUnreachable.into()) });
+        }
         Box::pin(async move {
             let to = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
             match network::connect(namespace.clone(), to).await {

@@ -28,7 +28,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::image::store::Store;
 use super::image::{Image, ImageError, Name, own, registry};
-use super::network::{Network, NetworkError, Range};
+use super::line::Line;
+use super::network::{NAMESPACES, Network, NetworkError, Range, Seat};
 use super::pod::claim::Claims;
 use super::pod::{Trouble, Worker};
 use super::service::links::{self, Told};
@@ -59,6 +60,41 @@ pub struct Options {
     /// Only pods that tolerate it come here: there are simulated machines for the others, whose
     /// images are not meant to be fetched.
     pub reserved: bool,
+    /// What `client` goes over, and what else leaves the node.
+    pub line: Line,
+    pub among: Among,
+}
+
+/// A node and the others of this machine.
+#[derive(Clone, Debug)]
+pub struct Among {
+    /// All of them, in order; one that is alone is its own only one.
+    pub names: Vec<String>,
+    pub index: usize,
+    /// The namespace of the switch between them.
+    pub underlay: PathBuf,
+}
+
+impl Among {
+    /// Where the machine's own ports lead to this node: each has a loopback address of its own.
+    fn loopback(&self) -> Ipv4Addr {
+        let last = u8::try_from(self.index + 1).unwrap_or(u8::MAX);
+        Ipv4Addr::new(127, 0, 0, last)
+    }
+
+    /// How many nodes share the machine.
+    fn share(&self) -> u32 {
+        u32::try_from(self.names.len()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// What there is to be joined to others; nothing for one that is alone.
+    pub fn seat(&self, ranges: &[Range]) -> Option<Seat> {
+        (self.names.len() > 1).then(|| Seat {
+            underlay: self.underlay.clone(),
+            index: u8::try_from(self.index).unwrap_or(u8::MAX),
+            ranges: ranges.to_vec(),
+        })
+    }
 }
 
 /// Why this machine cannot be a node.
@@ -93,20 +129,28 @@ pub struct Shared {
 }
 
 /// Runs the node until it is dropped. Containers keep running then; the next start finds them.
-pub async fn run(options: Options) -> Result<(), NodeError> {
+/// `ranges` are those of all nodes of this machine, as they were registered.
+pub async fn run(options: Options, ranges: Vec<Range>) -> Result<(), NodeError> {
     if !rustix::process::geteuid().is_root() {
         return Err(NodeError::NotRoot);
     }
+    let among = options.among.clone();
+    let range = ranges.get(among.index).copied().ok_or(NetworkError::Full)?;
+    let seat = among.seat(&ranges);
+    let is_cut = options.line.is_cut();
     fs::create_dir_all(&options.run).map_err(|source| NodeError::Folder {
         path: options.run.clone(),
         source,
     })?;
     let images = Store::open(&options.images)?;
     let address = machine::address();
-    let range = register(&options, address).await?;
-    let folder = options.run.join("netns");
+    let folder = options.run.join(NAMESPACES);
     let opened = tokio::task::spawn_blocking(move || {
         let network = Network::open(&folder, range)?;
+        if let Some(seat) = seat {
+            network.join(&seat)?;
+            seat.connect(!is_cut)?;
+        }
         let (base, prefix) = service::RANGE;
         network.claim(base, prefix)?;
         let door = network.door()?;
@@ -120,8 +164,16 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
         node: options.name.as_str().into(),
         machine: address,
         pods: range,
+        nodes: among
+            .names
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
+        ranges,
+        loopback: among.loopback(),
         api: options.api,
     };
+    let line = options.line.clone();
     let client = options.client.clone();
     let (table, services) = watch::channel(Table::default());
     let (host_ports, asked_ports) = watch::channel(HostPorts::new());
@@ -143,11 +195,17 @@ pub async fn run(options: Options) -> Result<(), NodeError> {
             client,
             ground,
             door,
+            line,
             table,
             asked_ports
         )),
         Box::pin(claims.reclaim()),
-        Box::pin(images::collect_images(&shared)),
+        Box::pin(async {
+            // The nodes of a machine share its images; whose containers use them is known anyway.
+            if among.index == 0 {
+                images::collect_images(&shared).await;
+            }
+        }),
     );
     Ok(())
 }
@@ -169,10 +227,11 @@ fn taken(run: &Path) -> BTreeMap<String, IpAddr> {
         .collect()
 }
 
-/// Registers the node, with a range of pod addresses that no other node has.
-async fn register(options: &Options, address: IpAddr) -> Result<Range, NodeError> {
+/// Registers the node, with a range of pod addresses that no other node has: one node after the
+/// other, and over a client that no outage cuts off.
+pub async fn register(client: &kube::Client, options: &Options) -> Result<Range, NodeError> {
     let failed = |error| NodeError::Register(Box::new(error));
-    let nodes: Api<Node> = Api::all(options.client.clone());
+    let nodes: Api<Node> = Api::all(client.clone());
     let others = nodes.list(&ListParams::default()).await.map_err(failed)?;
     let taken: Vec<String> = others
         .items
@@ -184,23 +243,32 @@ async fn register(options: &Options, address: IpAddr) -> Result<Range, NodeError
     let known = known.and_then(|node| node.spec.as_ref()?.pod_cidr.clone());
     let range = known.or_else(|| machine::ranges().find(|range| !taken.contains(range)));
     let range = range.ok_or(NetworkError::Full)?;
-    let object = machine::node(&options.name, &range, options.reserved);
+    let is_alone = options.among.share() == 1;
+    let object = machine::node(&options.name, &range, options.reserved, is_alone);
     let object: Node = serde_json::from_value(object).unwrap_or_default();
     match nodes.create(&PostParams::default(), &object).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => return Err(failed(error)),
     }
-    beat(options, address).await;
     Ok(Range::parse(&range)?)
 }
 
 async fn heartbeat(shared: Arc<Shared>) {
+    let line = &shared.options.line;
     let mut lease = tokio::time::interval(Duration::from_secs(LEASE_SECONDS));
     let mut status = tokio::time::interval(Duration::from_secs(STATUS_SECONDS));
+    let mut was_cut = false;
     loop {
+        let is_cut = line.is_cut();
+        if std::mem::replace(&mut was_cut, is_cut) && !is_cut {
+            // A node that is reached again says so at once.
+            lease.reset_immediately();
+            status.reset_immediately();
+        }
         tokio::select! {
             biased;
+            () = line.becomes(!is_cut) => {}
             _ = lease.tick() => renew(&shared.options).await,
             _ = status.tick() => beat(&shared.options, shared.address).await,
         }
@@ -235,7 +303,8 @@ async fn renew(options: &Options) {
 
 async fn beat(options: &Options, address: IpAddr) {
     let nodes: Api<Node> = Api::all(options.client.clone());
-    let status = machine::status(&options.name, address, clock::now());
+    let share = options.among.share();
+    let status = machine::status(&options.name, address, share, clock::now());
     let patched = nodes
         .patch_status(
             &options.name,
@@ -390,7 +459,8 @@ impl Shared {
 
     /// Opens the ports of the machine that a pod asks for, until it is detached.
     pub fn open_ports(&self, uid: &str, pod: &PodObject, address: IpAddr) {
-        let ports = plan::host_ports(pod, address);
+        let loopback = self.options.among.loopback();
+        let ports = plan::host_ports(pod, address, loopback);
         self.host_ports.send_if_modified(|all| {
             let is_new = !ports.is_empty() && all.get(uid) != Some(&ports);
             if is_new {

@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::container::{Folder, runs_folder, sandbox};
+use super::network::{self, NAMESPACES};
 use crate::stdx::clock::instant;
 
 const LOOK: Duration = Duration::from_millis(50);
@@ -23,6 +24,23 @@ pub fn running(node: &Path) -> Vec<Folder> {
         .map(Folder::new)
         .filter(|container| container.exit().is_none() && container.is_kept())
         .collect()
+}
+
+/// The folders of a cluster's nodes on this machine, by where the only one has its own: each of
+/// several has one below, by its index.
+fn homes(node: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(node).into_iter().flatten().flatten();
+    let is_index = |name: &str| name.parse::<u8>().is_ok();
+    let several = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_index));
+    let several = several.map(|entry| entry.path());
+    std::iter::once(node.to_path_buf()).chain(several).collect()
+}
+
+/// Takes the networks of a cluster's nodes away. Only where nothing runs in them any more.
+pub fn clear_networks(node: &Path) {
+    for home in homes(node) {
+        network::clear(&home.join(NAMESPACES));
+    }
 }
 
 /// Asks all containers below a node's folder to end, and kills those that still run after `grace`;
@@ -44,7 +62,8 @@ pub async fn stop(node: &Path, grace: Duration) -> (usize, usize) {
 }
 
 fn pods(node: &Path) -> Vec<PathBuf> {
-    below(&node.join("pods"))
+    let homes = homes(node).into_iter();
+    homes.flat_map(|home| below(&home.join("pods"))).collect()
 }
 
 fn below(folder: &Path) -> Vec<PathBuf> {

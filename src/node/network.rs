@@ -8,11 +8,13 @@
 //! ```
 //!
 //! Everything stands in namespaces of our own: the machine's network is not touched, and what a
-//! crash leaves behind is one file a namespace. Namespaces are entered by thread, so that all work
+//! crash leaves behind is one file a namespace. Several nodes of one machine are joined by
+//! [`overlay`]. Namespaces are entered by thread, so that all work
 //! on them is done by threads of its own and never by the runtime's.
 
 mod door;
 mod outside;
+mod overlay;
 
 use std::fs::{self, File};
 use std::io;
@@ -30,7 +32,10 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use tokio::net::TcpStream;
 
 pub use door::Door;
+pub use overlay::Seat;
 
+/// Where a node's folder has its namespaces.
+pub const NAMESPACES: &str = "netns";
 const BRIDGE: &str = "bayplan0";
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 /// The kernel's table of what is local.
@@ -108,12 +113,17 @@ impl Network {
             folder: folder.to_path_buf(),
             range,
         };
-        if is_namespace(&network.node()) {
-            return Ok(network);
+        if !is_namespace(&network.node()) {
+            make_namespace(&network.node())?;
         }
-        make_namespace(&network.node())?;
-        Self::inside(&network.node(), move |handle| async move {
+        inside(&network.node(), move |handle| async move {
             set_up(&handle, "lo").await?;
+            // A program that was killed may have left it half made.
+            if let Ok(bridge) = index_of(&handle, BRIDGE).await {
+                let gateway = IpAddr::V4(range.gateway());
+                let address = handle.address().add(bridge, gateway, range.prefix);
+                return address.replace().execute().await;
+            }
             let bridge = LinkBridge::new(BRIDGE).up().build();
             handle.link().add(bridge).execute().await?;
             let index = index_of(&handle, BRIDGE).await?;
@@ -134,7 +144,7 @@ impl Network {
     /// Makes a whole range local to the node: sockets may be bound to any of its addresses, and
     /// pods reach them through their gateway. Blocking.
     pub fn claim(&self, base: Ipv4Addr, prefix: u8) -> Result<(), NetworkError> {
-        Self::inside(&self.node(), move |handle| async move {
+        inside(&self.node(), move |handle| async move {
             let loopback = index_of(&handle, "lo").await?;
             let route = RouteMessageBuilder::<Ipv4Addr>::new()
                 .destination_prefix(base, prefix)
@@ -172,7 +182,7 @@ impl Network {
         let inner = format!("p{:08x}", u32::from(address));
         let namespace = File::open(&path).map_err(|error| failed("the pod's namespace", &error))?;
         let (outer_name, inner_name) = (link, inner.clone());
-        Self::inside(&self.node(), move |handle| async move {
+        inside(&self.node(), move |handle| async move {
             let bridge = index_of(&handle, BRIDGE).await?;
             // What an earlier life of this address left behind.
             if let Ok(old) = index_of(&handle, &outer_name).await {
@@ -193,7 +203,7 @@ impl Network {
             handle.link().set(moved).execute().await
         })?;
         let range = self.range;
-        Self::inside(&path, move |handle| async move {
+        inside(&path, move |handle| async move {
             set_up(&handle, "lo").await?;
             let index = index_of(&handle, &inner).await?;
             let named = LinkUnspec::new_with_index(index).name("eth0").up().build();
@@ -225,37 +235,65 @@ impl Network {
     pub async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         connect(Some(self.node()), to).await
     }
+}
 
-    /// Runs netlink requests in a namespace, on a thread that ends with them.
-    fn inside<F, W>(namespace: &Path, work: W) -> Result<(), NetworkError>
-    where
-        W: FnOnce(Handle) -> F + Send + 'static,
-        F: Future<Output = Result<(), rtnetlink::Error>>,
-    {
-        let namespace = namespace.to_path_buf();
-        let thread = std::thread::spawn(move || {
-            enter(&namespace).map_err(|error| failed("entering a namespace", &error))?;
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_io()
-                .build()
-                .map_err(|error| failed("a thread's runtime", &error))?;
-            runtime.block_on(async {
-                let (connection, handle, _) =
-                    rtnetlink::new_connection().map_err(|error| failed("netlink", &error))?;
-                tokio::spawn(connection);
-                work(handle).await.map_err(|error| NetworkError::Failed {
-                    what: "setting up a link",
-                    reason: error.to_string(),
-                })
-            })
-        });
-        thread.join().unwrap_or_else(|_panic| {
-            Err(NetworkError::Failed {
+/// Runs netlink requests in a namespace, on a thread that ends with them.
+fn inside<F, W, T>(namespace: &Path, work: W) -> Result<T, NetworkError>
+where
+    W: FnOnce(Handle) -> F + Send + 'static,
+    F: Future<Output = Result<T, rtnetlink::Error>>,
+    T: Send + 'static,
+{
+    standing_in(namespace, move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .map_err(|error| failed("a thread's runtime", &error))?;
+        runtime.block_on(async {
+            let (connection, handle, _) =
+                rtnetlink::new_connection().map_err(|error| failed("netlink", &error))?;
+            tokio::spawn(connection);
+            work(handle).await.map_err(|error| NetworkError::Failed {
                 what: "setting up a link",
-                reason: "its thread died".to_owned(),
+                reason: error.to_string(),
             })
         })
-    }
+    })
+}
+
+/// Does something on a thread that stands in a namespace and ends with it.
+fn standing_in<T: Send + 'static>(
+    namespace: &Path,
+    work: impl FnOnce() -> Result<T, NetworkError> + Send + 'static,
+) -> Result<T, NetworkError> {
+    let namespace = namespace.to_path_buf();
+    let thread = std::thread::spawn(move || {
+        enter(&namespace).map_err(|error| failed("entering a namespace", &error))?;
+        work()
+    });
+    thread.join().unwrap_or_else(|_panic| {
+        Err(NetworkError::Failed {
+            what: "setting up a link",
+            reason: "its thread died".to_owned(),
+        })
+    })
+}
+
+/// Takes every namespace away that stands in a folder; says how many there were. Only where nothing
+/// runs in them any more.
+pub fn clear(folder: &Path) -> usize {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let paths = entries
+        .map(|entry| entry.path())
+        .filter(|path| path.is_file());
+    let gone = paths.filter(|path| {
+        let was_namespace = is_namespace(path);
+        if was_namespace {
+            let _only_a_file = unmount(path, UnmountFlags::DETACH);
+        }
+        fs::remove_file(path).is_ok() && was_namespace
+    });
+    gone.count()
 }
 
 /// Connects from inside a namespace; none: the machine's own.

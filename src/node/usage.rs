@@ -29,24 +29,32 @@ struct Reading {
     containers: BTreeMap<String, (u64, u64)>,
 }
 
+/// Of what usage is told.
+#[derive(Clone, Debug)]
+pub enum Measured {
+    Machine,
+    /// One of several nodes of the machine: the pods that have a folder here are what it uses.
+    Pods(PathBuf),
+}
+
 /// Measures from time to time, and keeps the last.
 #[derive(Debug)]
 pub struct Meter {
     root: PathBuf,
+    measured: Measured,
     last: Mutex<Option<Reading>>,
     usage: Mutex<Option<Usage>>,
 }
 
-impl Default for Meter {
-    fn default() -> Self {
-        Self::new(Path::new("/sys/fs/cgroup"))
-    }
-}
-
 impl Meter {
-    fn new(root: &Path) -> Self {
+    pub fn of(measured: Measured) -> Self {
+        Self::new(Path::new("/sys/fs/cgroup"), measured)
+    }
+
+    fn new(root: &Path, measured: Measured) -> Self {
         Self {
             root: root.to_path_buf(),
+            measured,
             last: Mutex::default(),
             usage: Mutex::default(),
         }
@@ -81,14 +89,33 @@ impl Meter {
     fn read(&self, now: Timestamp) -> Reading {
         let names = entries(&self.root.join("cpuacct/bayplan"))
             .or_else(|| entries(&self.root.join("bayplan")));
-        let containers = names.into_iter().flatten().filter_map(|id| {
+        let here = names.into_iter().flatten().filter(|id| self.is_here(id));
+        let containers = here.filter_map(|id| {
             let group = bundle::cgroup(&id);
             Some((id, (self.cpu(&group)?, self.memory(&group)?)))
         });
+        let containers: BTreeMap<String, (u64, u64)> = containers.collect();
+        let machine = match self.measured {
+            Measured::Machine => self.cpu("").zip(machine_memory()),
+            Measured::Pods(_) => {
+                let sum =
+                    |(cpu, memory): (u64, u64), one: &(u64, u64)| (cpu + one.0, memory + one.1);
+                Some(containers.values().fold((0, 0), sum))
+            }
+        };
         Reading {
             at: now,
-            machine: self.cpu("").zip(machine_memory()),
-            containers: containers.collect(),
+            machine,
+            containers,
+        }
+    }
+
+    fn is_here(&self, id: &str) -> bool {
+        match &self.measured {
+            Measured::Machine => true,
+            Measured::Pods(folder) => id
+                .get(..UID_LENGTH)
+                .is_some_and(|uid| folder.join(uid).is_dir()),
         }
     }
 
@@ -197,7 +224,7 @@ mod tests {
     }
 
     fn measured(root: &Path, more: impl Fn()) -> Used {
-        let meter = Meter::new(root);
+        let meter = Meter::new(root, Measured::Machine);
         meter.measure("2026-11-22T20:00:00Z".parse().unwrap());
         assert!(meter.usage().is_none(), "a rate of one reading");
         more();

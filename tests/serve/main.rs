@@ -16,6 +16,8 @@ mod confinement;
 #[cfg(target_os = "linux")]
 mod containers;
 mod contract;
+#[cfg(target_os = "linux")]
+mod cut;
 mod durability;
 #[cfg(target_os = "linux")]
 mod kiosk;

@@ -29,6 +29,10 @@ impl Served {
             let output = child.wait_with_output().unwrap();
             panic!("{line:?} {}", String::from_utf8_lossy(&output.stderr));
         }
+        // What nobody reads would hold the process up once the pipe is full.
+        if let Some(mut stderr) = child.stderr.take() {
+            std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
+        }
         Self {
             folder: folder.to_owned(),
             child,

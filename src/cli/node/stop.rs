@@ -23,7 +23,7 @@ pub struct Node {
 
 #[derive(Subcommand, Debug)]
 enum NodeCommand {
-    /// End the containers that a cluster left running when whoever ran it ended
+    /// End the containers that a cluster left running when whoever ran it ended, and their networks
     Stop {
         /// The embedded cluster
         #[arg(long, value_name = "NAME", default_value = "default")]
@@ -51,6 +51,8 @@ async fn stop(folder: &Path, cluster: &str) -> Result<ExitCode> {
     if left > 0 {
         bail!("{} still run", counted(left, "container", "containers"));
     }
+    let node = folder.join("node");
+    tokio::task::spawn_blocking(move || leftover::clear_networks(&node)).await?;
     let said = match ended {
         0 => format!("no container of `{cluster}` runs on this machine\n"),
         _ => format!(

@@ -6,7 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::k8s::lab::RUNTIME_LABEL;
+use crate::k8s::lab::{RACK_LABEL, RUNTIME_LABEL};
+use crate::k8s::quantity::Quantity;
 
 /// How pods run here, as the node's label says.
 const RUNTIME: &str = "container";
@@ -20,8 +21,9 @@ pub fn ranges() -> impl Iterator<Item = String> {
     (0..=255).map(|third| format!("10.88.{third}.0/24"))
 }
 
-/// The node as it is registered; a reserved one takes only pods that tolerate its taint.
-pub fn node(name: &str, range: &str, is_reserved: bool) -> Value {
+/// The node as it is registered; a reserved one takes only pods that tolerate its taint, and one
+/// that is not alone on its machine has a rack of its own, so that a rack can be cut off.
+pub fn node(name: &str, range: &str, is_reserved: bool, is_alone: bool) -> Value {
     let taint = json!({"key": RUNTIME_LABEL, "value": RUNTIME, "effect": "NoSchedule"});
     let taints: Vec<Value> = is_reserved.then_some(taint).into_iter().collect();
     let mut labels = json!({
@@ -36,6 +38,9 @@ pub fn node(name: &str, range: &str, is_reserved: bool) -> Value {
             labels.insert(format!("topology.kubernetes.io/{level}"), json!("local"));
         }
     }
+    if !is_alone && let Some(labels) = labels.as_object_mut() {
+        labels.insert(RACK_LABEL.to_owned(), json!(name));
+    }
     json!({
         "apiVersion": "v1",
         "kind": "Node",
@@ -44,10 +49,13 @@ pub fn node(name: &str, range: &str, is_reserved: bool) -> Value {
     })
 }
 
-/// The status, as a patch of what the kubelet owns.
-pub fn status(name: &str, address: IpAddr, now: Timestamp) -> Value {
+/// The status, as a patch of what the kubelet owns. So many nodes share the machine evenly.
+pub fn status(name: &str, address: IpAddr, share: u32, now: Timestamp) -> Value {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let memory = memory_bytes();
+    let milli = i64::try_from(processors * 1000).unwrap_or(i64::MAX) / i64::from(share);
+    let memory = memory_bytes() / u64::from(share);
+    let disk = disk_bytes() / u64::from(share);
+    let reserved = MEMORY_RESERVED / u64::from(share);
     let condition = |kind: &str, state: &str, reason: &str, message: &str| {
         json!({
             "type": kind, "status": state, "reason": reason, "message": message,
@@ -57,15 +65,15 @@ pub fn status(name: &str, address: IpAddr, now: Timestamp) -> Value {
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let resources = |memory: u64| {
         json!({
-            "cpu": processors.to_string(),
+            "cpu": Quantity::from_milli(milli).to_string(),
             "memory": format!("{}Ki", memory >> 10),
             "pods": PODS_MAX.to_string(),
-            "ephemeral-storage": format!("{}Ki", disk_bytes() >> 10),
+            "ephemeral-storage": format!("{}Ki", disk >> 10),
         })
     };
     json!({"status": {
         "capacity": resources(memory),
-        "allocatable": resources(memory.saturating_sub(MEMORY_RESERVED)),
+        "allocatable": resources(memory.saturating_sub(reserved)),
         "addresses": [
             {"type": "InternalIP", "address": address.to_string()},
             {"type": "Hostname", "address": name},

@@ -17,6 +17,7 @@ use super::name_server::{self, Desk};
 use super::plan::{self, Ground, HostPorts};
 use super::proxy::Proxy;
 use super::table::{Key, Table};
+use crate::node::line::Line;
 use crate::node::network::Door;
 use crate::stdx::clock;
 
@@ -46,6 +47,7 @@ pub async fn run(
     client: kube::Client,
     ground: Ground,
     door: Door,
+    line: Line,
     table: watch::Sender<Table>,
     host_ports: watch::Receiver<HostPorts>,
 ) {
@@ -63,7 +65,7 @@ pub async fn run(
             None
         }
     };
-    let mut proxy = Proxy::new(door);
+    let mut proxy = Proxy::new(door, line);
     if let Err(error) = proxy.lead_out(&ground, table.subscribe()).await {
         tracing::warn!("pods of this node do not reach the outside: {error}");
     }

@@ -21,6 +21,12 @@ pub struct Ground {
     pub machine: IpAddr,
     /// The addresses of this node's pods.
     pub pods: Range,
+    /// All nodes of this machine, this one too.
+    pub nodes: Vec<Name>,
+    /// The addresses of their pods, which are all reached from this node's network.
+    pub ranges: Vec<Range>,
+    /// Where the machine's own ports lead to this node.
+    pub loopback: Ipv4Addr,
     /// Where the API server listens on the machine, if it does.
     pub api: Option<SocketAddr>,
 }
@@ -91,7 +97,7 @@ pub fn plan(table: &Table, ground: &Ground) -> Plan {
 ///
 /// Meant difference: without a `hostIP` they open on the loopback only. A console on somebody's
 /// machine does not offer its pods to the network unless it is told to.
-pub fn host_ports(pod: &PodObject, address: IpAddr) -> Vec<(Listen, Target)> {
+pub fn host_ports(pod: &PodObject, address: IpAddr, loopback: Ipv4Addr) -> Vec<(Listen, Target)> {
     let metadata = &pod.metadata;
     let owner = Key::new(
         metadata.namespace.as_deref().unwrap_or_default(),
@@ -112,7 +118,7 @@ pub fn host_ports(pod: &PodObject, address: IpAddr) -> Vec<(Listen, Target)> {
         let inner = u16::try_from(port.container_port).ok()?;
         let protocol = Protocol::of(port.protocol.as_deref().unwrap_or_default());
         let asked = port.host_ip.as_deref().filter(|it| !it.is_empty());
-        let at = asked.map_or(Some(Ipv4Addr::LOCALHOST.into()), |it| it.parse().ok())?;
+        let at = asked.map_or(Some(loopback.into()), |it| it.parse().ok())?;
         let listen = Listen {
             place: Place::Machine,
             protocol,
@@ -132,7 +138,7 @@ pub fn host_ports(pod: &PodObject, address: IpAddr) -> Vec<(Listen, Target)> {
     opened.collect()
 }
 
-/// Whether an address is known as a pod's of another node, which is simulated.
+/// Whether an address is known as a pod's of a simulated node.
 pub fn is_simulated(table: &Table, ground: &Ground, address: IpAddr) -> bool {
     let mut endpoints = table.all_slices().flat_map(|(_, slice)| &slice.endpoints);
     endpoints.any(|it| {
@@ -166,11 +172,11 @@ fn sockets(
         protocol,
         at: SocketAddr::from((address, number)),
     };
-    let gateway = ground.pods.gateway();
+    let (gateway, loopback) = (ground.pods.gateway(), ground.loopback);
     let outer = port.node_port.into_iter().flat_map(move |number| {
         [
             listen(Place::Node, gateway, number),
-            listen(Place::Machine, Ipv4Addr::LOCALHOST, number),
+            listen(Place::Machine, loopback, number),
         ]
     });
     std::iter::once(listen(Place::Node, address, port.number)).chain(outer)
@@ -219,9 +225,12 @@ fn place(endpoint: &Endpoint, ground: &Ground) -> Option<Place> {
     let address = IpAddr::V4(endpoint.address);
     match &endpoint.node {
         None => Some(Place::Machine),
-        Some(node) if *node != ground.node => None,
+        Some(node) if !ground.nodes.contains(node) => None,
         Some(_) if address == ground.machine => Some(Place::Machine),
-        Some(_) => ground.pods.holds(endpoint.address).then_some(Place::Node),
+        Some(_) => {
+            let is_pod = ground.ranges.iter().any(|it| it.holds(endpoint.address));
+            is_pod.then_some(Place::Node)
+        }
     }
 }
 
@@ -242,6 +251,11 @@ mod tests {
             node: Name::new("here"),
             machine: IpAddr::from([192, 168, 1, 5]),
             pods: Range::parse("10.88.0.0/24").unwrap(),
+            nodes: vec![Name::new("here"), Name::new("beside")],
+            ranges: ["10.88.0.0/24", "10.88.1.0/24"]
+                .map(|range| Range::parse(range).unwrap())
+                .into(),
+            loopback: Ipv4Addr::LOCALHOST,
             api: Some(SocketAddr::from(([127, 0, 0, 1], 6443))),
         }
     }
@@ -286,6 +300,19 @@ mod tests {
         assert_eq!(
             lines(&[web("ClusterIP")], &[slice("web", &endpoints)]),
             ["Node Tcp 10.96.3.4:80 > Node 10.88.0.2:8080"]
+        );
+    }
+
+    #[test]
+    fn pods_of_other_nodes_of_this_machine_are_reached_too() {
+        let endpoints = [
+            ("10.88.0.2", "here", None, true),
+            ("10.88.1.2", "beside", None, true),
+            ("10.88.1.3", "simulated", None, true),
+        ];
+        assert_eq!(
+            lines(&[web("ClusterIP")], &[slice("web", &endpoints)]),
+            ["Node Tcp 10.96.3.4:80 > Node 10.88.0.2:8080, Node 10.88.1.2:8080"]
         );
     }
 
@@ -337,15 +364,19 @@ mod tests {
                 {"containerPort": 9090},
             ]}]},
         }));
-        let opened: Vec<String> = host_ports(&pod.unwrap(), IpAddr::from([10, 88, 0, 2]))
-            .iter()
-            .map(|(listen, target)| {
-                format!(
-                    "{:?} {} > {}",
-                    listen.protocol, listen.at, target.ways[0].to
-                )
-            })
-            .collect();
+        let opened: Vec<String> = host_ports(
+            &pod.unwrap(),
+            IpAddr::from([10, 88, 0, 2]),
+            Ipv4Addr::LOCALHOST,
+        )
+        .iter()
+        .map(|(listen, target)| {
+            format!(
+                "{:?} {} > {}",
+                listen.protocol, listen.at, target.ways[0].to
+            )
+        })
+        .collect();
         assert_eq!(
             opened,
             [

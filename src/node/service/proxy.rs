@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::RANGE;
 use super::plan::{Ground, Listen, Place, Plan, Target, Way};
 use super::table::{Protocol, Table};
+use crate::node::line::Line;
 use crate::node::network::Door;
 use crate::stdx::clock;
 
@@ -44,6 +45,7 @@ pub struct Proxy {
 #[derive(Clone)]
 struct Shared {
     door: Door,
+    line: Line,
     room: Arc<Semaphore>,
 }
 
@@ -61,10 +63,10 @@ struct Choice {
 }
 
 impl Proxy {
-    pub fn new(door: Door) -> Self {
+    pub fn new(door: Door, line: Line) -> Self {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Self {
-            shared: Shared { door, room },
+            shared: Shared { door, line, room },
             sockets: BTreeMap::new(),
             outside: JoinSet::new(),
         }
@@ -81,7 +83,8 @@ impl Proxy {
         let gateway = ground.pods.gateway();
         let listener = door.listen(SocketAddr::from((gateway, 0))).await?;
         let port = listener.local_addr()?.port();
-        let kept = vec![ground.pods.parts(), RANGE];
+        let ranges = ground.ranges.iter().map(|range| range.parts());
+        let kept = ranges.chain([RANGE]).collect();
         door.lead_out(kept, port).await?;
         let work = outside::serve(self.shared.clone(), listener, ground.clone(), table);
         self.outside.spawn(work);
@@ -128,7 +131,7 @@ impl Proxy {
             task.spawn(datagrams::serve(shared, socket, choice));
         } else {
             let listener = shared.listen(listen.place, listen.at).await?;
-            task.spawn(serve(shared, listener, choice));
+            task.spawn(serve(shared, listen.place, listener, choice));
         }
         Ok(Socket {
             target,
@@ -153,16 +156,19 @@ impl Shared {
     }
 
     /// Connects to the first of these that answers.
-    async fn connect(&self, ways: &[Way]) -> Option<TcpStream> {
+    async fn connect(&self, ways: &[Way]) -> Option<(Place, TcpStream)> {
         for way in ways {
             let connected = async {
                 match way.from {
                     Place::Node => self.door.connect(way.to).await,
+                    Place::Machine if self.line.is_cut() => {
+                        Err(io::ErrorKind::HostUnreachable.into())
+                    }
                     Place::Machine => TcpStream::connect(way.to).await,
                 }
             };
             match tokio::time::timeout(CONNECT_PATIENCE, connected).await {
-                Ok(Ok(stream)) => return Some(stream),
+                Ok(Ok(stream)) => return Some((way.from, stream)),
                 Ok(Err(error)) => tracing::debug!(%error, to = %way.to, "an endpoint refuses"),
                 Err(_elapsed) => tracing::debug!(to = %way.to, "an endpoint does not answer"),
             }
@@ -209,7 +215,7 @@ impl Choice {
     }
 }
 
-async fn serve(shared: Shared, listener: TcpListener, mut choice: Choice) {
+async fn serve(shared: Shared, place: Place, listener: TcpListener, mut choice: Choice) {
     loop {
         let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else {
             return;
@@ -225,21 +231,33 @@ async fn serve(shared: Shared, listener: TcpListener, mut choice: Choice) {
         let ways = choice.ways(from.ip(), clock::instant());
         let shared = shared.clone();
         tokio::spawn(async move {
-            carry(&shared, client, &ways).await;
+            carry(&shared, place, client, &ways).await;
             drop(permit);
         });
     }
 }
 
-async fn carry(shared: &Shared, mut client: TcpStream, ways: &[Way]) {
-    let Some(mut endpoint) = shared.connect(ways).await else {
+async fn carry(shared: &Shared, place: Place, mut client: TcpStream, ways: &[Way]) {
+    // Who comes from the machine to a node that is cut off does not find it.
+    let reaches = place == Place::Node || !shared.line.is_cut();
+    let found = if reaches {
+        shared.connect(ways).await
+    } else {
+        None
+    };
+    let Some((from, mut endpoint)) = found else {
         // Nobody is there: the client is told so by a reset, not by an empty answer.
         let _reset = client.set_zero_linger();
         return;
     };
     let _no_delay = (client.set_nodelay(true), endpoint.set_nodelay(true));
-    let carried =
-        copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER_BYTES, BUFFER_BYTES).await;
+    let copied =
+        copy_bidirectional_with_sizes(&mut client, &mut endpoint, BUFFER_BYTES, BUFFER_BYTES);
+    // Between pods the packets themselves are stopped; these would pass the node's end by.
+    let carried = match (place, from) {
+        (Place::Node, Place::Node) => copied.await,
+        _ => shared.line.carry(copied).await,
+    };
     if carried.is_err() {
         let _reset = (client.set_zero_linger(), endpoint.set_zero_linger());
     }

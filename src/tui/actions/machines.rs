@@ -6,7 +6,7 @@ use serde_json::json;
 use super::action::Target;
 use super::proposal::Confirmation;
 use crate::k8s::lab::{self, OutageSpec};
-use crate::k8s::{Cluster, Name, ObjectKey, Op, Preconditions, Propagation, resources};
+use crate::k8s::{Cluster, Name, Object, ObjectKey, Op, Preconditions, Propagation, resources};
 use crate::stdx::humanize::counted;
 use crate::topology::Level;
 use crate::tui::cache::Cache;
@@ -20,6 +20,8 @@ pub struct Machines {
     /// What has to be typed before machines are stopped.
     pub typed: String,
     pub nodes: usize,
+    /// How many of them are real: cut off, and not powered off.
+    pub real: usize,
     pub outages: Vec<(Name, OutageSpec)>,
 }
 
@@ -41,6 +43,7 @@ impl Machines {
             what: format!("{} {domain}", level.title),
             typed: domain.to_string(),
             nodes,
+            real: real(&cache.cluster, |node| spec.concerns(node)),
             outages: vec![(outage_name(&format!("{}-{domain}", level.title)), spec)],
         })
     }
@@ -69,6 +72,7 @@ impl Machines {
             what,
             typed,
             nodes: nodes.len(),
+            real: real(&cache.cluster, |node| spec.concerns(node)),
             outages: vec![(outage_name(&format!("node-{}", first.key.name)), spec)],
         })
     }
@@ -91,22 +95,31 @@ impl Machines {
             outages.iter().any(|(_, spec)| spec.concerns(node))
         };
         let nodes = cluster.nodes().filter(concerned).count();
+        let real = real(cluster, |node| {
+            outages.iter().any(|(_, spec)| spec.concerns(node))
+        });
         let names: Vec<&str> = outages.iter().map(|(name, _)| name.as_str()).collect();
         Ok(Self {
             stop: false,
             what: names.join(", "),
             typed: String::new(),
             nodes,
+            real,
             outages,
         })
     }
 
     pub fn verb(&self) -> &'static str {
-        if self.stop {
-            "stop machines of"
-        } else {
-            "start machines of"
+        match (self.stop, self.are_all_real()) {
+            (true, true) => "cut off",
+            (true, false) => "stop machines of",
+            (false, true) => "connect again",
+            (false, false) => "start machines of",
         }
+    }
+
+    fn are_all_real(&self) -> bool {
+        self.real > 0 && self.real == self.nodes
     }
 
     /// The outages themselves; those that begin are not there yet.
@@ -116,17 +129,31 @@ impl Machines {
 
     pub fn from_to(&self) -> (String, String) {
         let nodes = counted(self.nodes, "machine", "machines");
-        if self.stop {
-            (
-                format!("{nodes} answer"),
+        let (from, to) = match (self.stop, self.are_all_real()) {
+            (true, false) => (
+                "answer",
                 "powered off: their containers are gone".to_owned(),
-            )
-        } else {
-            (
-                format!("{nodes} stopped"),
+            ),
+            (false, false) => (
+                "stopped",
                 "powered on, and ready when they answer".to_owned(),
-            )
-        }
+            ),
+            (true, true) => (
+                "answer",
+                "without network: their containers run on, and reach nobody".to_owned(),
+            ),
+            (false, true) => (
+                "cut off",
+                "reached again, with the same containers".to_owned(),
+            ),
+        };
+        let apart = match (self.stop, self.are_all_real(), self.real) {
+            (true, false, real) if real > 0 => {
+                format!("; {real} real: cut off, their containers run on")
+            }
+            _ => String::new(),
+        };
+        (format!("{nodes} {from}"), to + &apart)
     }
 
     pub fn confirmation(&self) -> Confirmation {
@@ -175,6 +202,14 @@ impl Machines {
 
 fn key(name: &Name) -> ObjectKey {
     ObjectKey::cluster_scoped(resources::OUTAGES, name)
+}
+
+/// How many of the machines that an outage concerns are real ones of this embedded cluster.
+fn real(cluster: &Cluster, concerns: impl Fn(&Object) -> bool) -> usize {
+    let nodes = cluster.nodes();
+    nodes
+        .filter(|node| concerns(node) && lab::is_real(node))
+        .count()
 }
 
 /// Only an embedded cluster has machines that can be stopped from here.
@@ -239,6 +274,20 @@ mod tests {
         assert_eq!(start.undo().ops(), stop.ops());
         let other = build::node("n2").rack("a01");
         assert!(Machines::start(&cluster, &[Target::of(&other.build())]).is_err());
+    }
+
+    #[test]
+    fn a_real_machine_is_cut_off_and_not_said_to_be_powered_off() {
+        let real = build::node("here").rack("B07");
+        let real = real.label(lab::RUNTIME_LABEL, "container");
+        let outage = build::object(resources::OUTAGES, lab::API_VERSION, "Outage", "/rack-b07")
+            .with(&json!({"spec": {"nodeSelector": {RACK: "B07"}}}));
+        let cluster = build::cluster([&outage, &real]);
+        let start = Machines::start(&cluster, &[Target::of(&real.build())]).unwrap();
+        assert_eq!(start.verb(), "connect again");
+        let stop = start.undo();
+        assert_eq!(stop.verb(), "cut off");
+        assert!(stop.from_to().1.contains("run on"));
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(super) async fn serve(
                     to,
                 })
                 .collect();
-            super::carry(&shared, client, &ways).await;
+            super::carry(&shared, Place::Node, client, &ways).await;
             drop(permit);
         });
     }
