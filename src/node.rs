@@ -19,5 +19,6 @@ pub mod logs;
 pub mod network;
 pub mod outage;
 pub mod pod;
+pub mod policy;
 pub mod service;
 pub mod usage;

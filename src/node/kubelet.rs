@@ -32,6 +32,8 @@ use super::line::Line;
 use super::network::{NAMESPACES, Network, NetworkError, Range, Seat};
 use super::pod::claim::Claims;
 use super::pod::{Trouble, Worker};
+use super::policy::{self, Isolations};
+use super::service::follow::Way;
 use super::service::links::{self, Told};
 use super::service::plan::{self, Ground, HostPorts};
 use super::service::table::{Key, Table};
@@ -174,6 +176,14 @@ pub async fn run(options: Options, ranges: Vec<Range>) -> Result<(), NodeError> 
         api: options.api,
     };
     let line = options.line.clone();
+    let (isolations, isolated) = watch::channel(Isolations::default());
+    let policies = policy::follow::Follower {
+        client: options.client.clone(),
+        network: network.clone(),
+        nodes: among.names.clone(),
+        ranges: ground.ranges.clone(),
+        isolations,
+    };
     let client = options.client.clone();
     let (table, services) = watch::channel(Table::default());
     let (host_ports, asked_ports) = watch::channel(HostPorts::new());
@@ -194,11 +204,15 @@ pub async fn run(options: Options, ranges: Vec<Range>) -> Result<(), NodeError> 
         Box::pin(service::follow::run(
             client,
             ground,
-            door,
-            line,
+            Way {
+                door,
+                line,
+                isolated
+            },
             table,
             asked_ports
         )),
+        Box::pin(policies.run(Arc::clone(&shared))),
         Box::pin(claims.reclaim()),
         Box::pin(async {
             // The nodes of a machine share its images; whose containers use them is known anyway.
@@ -418,6 +432,11 @@ impl Shared {
     /// The machine's own address.
     pub fn address(&self) -> IpAddr {
         self.address
+    }
+
+    /// The addresses of the pods that have networks of their own, by uid.
+    pub async fn given(&self) -> BTreeMap<String, IpAddr> {
+        self.addresses.lock().await.clone()
     }
 
     pub fn claims(&self) -> &Claims {

@@ -13,6 +13,8 @@
 //! on them is done by threads of its own and never by the runtime's.
 
 mod door;
+mod filter;
+mod nf_tables;
 mod outside;
 mod overlay;
 
@@ -30,6 +32,8 @@ use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use tokio::net::TcpStream;
+
+use super::policy::Isolation;
 
 pub use door::Door;
 pub use overlay::Seat;
@@ -229,6 +233,23 @@ impl Network {
         }
         let _only_a_file = unmount(&path, UnmountFlags::DETACH);
         fs::remove_file(&path).map_err(|error| failed("the pod's namespace", &error))
+    }
+
+    /// Lets into a pod and out of it only what it is allowed; nodes have these gateways. Blocking.
+    pub fn isolate(
+        &self,
+        uid: &str,
+        isolation: &Isolation,
+        gateways: &[Ipv4Addr],
+    ) -> Result<(), NetworkError> {
+        let path = self.pod(uid);
+        if !is_namespace(&path) {
+            return Ok(());
+        }
+        let (isolation, gateways) = (isolation.clone(), gateways.to_vec());
+        standing_in(&path, move || {
+            filter::isolate(&isolation, &gateways).map_err(|error| failed("a pod's rules", &error))
+        })
     }
 
     /// Connects to a pod as a neighbour on the node would.

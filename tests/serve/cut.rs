@@ -7,7 +7,7 @@
 )]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,8 @@ use crate::served::{Local, Served, command};
 /// A node is not ready 40 s after its last lease; two are written in 20 s.
 const PATIENCE: Duration = Duration::from_secs(100);
 const PODS: &str = "/api/v1/namespaces/default/pods";
+const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpolicies";
+const NAMES: [&str; 2] = ["left", "right"];
 const OUTAGES: &str = "/apis/lab.bayplan.dev/v1alpha1/outages";
 const SLICES: &str = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
 
@@ -52,7 +54,10 @@ fn make(local: &mut Local, path: &str, object: &Value) {
 fn server(name: &str, node: &str) -> Value {
     let script =
         format!("mkdir -p /www; echo {name} > /www/index.html; exec httpd -f -p 8080 -h /www");
-    pod(name, node, &script)
+    let mut pod = pod(name, node, &script);
+    pod["spec"]["containers"][0]["readinessProbe"] =
+        json!({"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1});
+    pod
 }
 
 /// Asks a server by its address and by its service's name all the time.
@@ -133,136 +138,237 @@ fn namespaces(folder: &Path) -> usize {
     mounts.lines().filter(|line| line.contains(&folder)).count()
 }
 
+/// Two nodes of this machine, a server and an asker on each, which asks the other node's.
+struct Pair {
+    folder: tempfile::TempDir,
+    served: Served,
+    local: Local,
+    data: PathBuf,
+    nodes: [String; 2],
+    /// Of the servers.
+    addresses: Vec<String>,
+    /// Of the askers.
+    uids: Vec<String>,
+}
+
+impl Pair {
+    /// Or why containers cannot be run here.
+    fn start() -> Result<Self, &'static str> {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().join("home");
+        prepare(folder.path(), &home)?;
+        let data = home.join("bayplan/clusters/default");
+        fs::create_dir_all(&data).unwrap();
+        let served = Self::serve(&home, &data);
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy().to_lowercase();
+        let mut pair = Self {
+            local: served.local(),
+            folder,
+            served,
+            data,
+            nodes: [format!("{host}-0"), format!("{host}-1")],
+            addresses: Vec::new(),
+            uids: Vec::new(),
+        };
+        pair.fill();
+        Ok(pair)
+    }
+
+    fn serve(home: &Path, data: &Path) -> Served {
+        let mut command = command(data, &["--local-nodes", "2"]);
+        Served::spawn(data, command.env("XDG_DATA_HOME", home))
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn fill(&mut self) {
+        for node in &self.nodes {
+            let path = format!("/api/v1/nodes/{node}");
+            let found = wait_for(&mut self.local, &path, |node| is_ready_node(node, "True"));
+            let labels = &found["metadata"]["labels"];
+            assert_eq!(labels["topology.bayplan.dev/rack"], node.as_str());
+        }
+        for (name, node) in NAMES.iter().zip(&self.nodes.clone()) {
+            let services = "/api/v1/namespaces/default/services";
+            make(&mut self.local, services, &service(name));
+            make(&mut self.local, PODS, &server(name, node));
+            let pod = self.ready(name);
+            self.addresses
+                .push(pod["status"]["podIP"].as_str().unwrap().to_owned());
+        }
+        let [left, right] = self.nodes.clone();
+        let asks = asker("from-left", &left, &self.addresses[1], "right");
+        make(&mut self.local, PODS, &asks);
+        let asks = asker("from-right", &right, &self.addresses[0], "left");
+        make(&mut self.local, PODS, &asks);
+        self.uids = ["from-left", "from-right"]
+            .map(|name| uid(&self.ready(name)))
+            .into();
+        self.say("right right", "left left");
+    }
+
+    #[track_caller]
+    fn ready(&mut self, name: &str) -> Value {
+        wait_for(&mut self.local, &format!("{PODS}/{name}"), |pod| {
+            is_ready(200, pod)
+        })
+    }
+
+    /// Waits until the askers say this.
+    #[track_caller]
+    fn say(&self, left: &str, right: &str) {
+        says(&self.data, 0, &self.uids[0], left);
+        says(&self.data, 1, &self.uids[1], right);
+    }
+
+    fn runs(&mut self) -> Vec<(Value, Value)> {
+        let names = ["left", "right", "from-left", "from-right"];
+        names
+            .map(|name| {
+                run_of(
+                    &self
+                        .local
+                        .send("GET", &format!("{PODS}/{name}"), "")
+                        .unwrap()
+                        .1,
+                )
+            })
+            .into()
+    }
+
+    /// The program that runs the nodes is killed: the network carries on, and all are adopted.
+    fn kill(&mut self) {
+        self.served.kill();
+        self.say("right nobody", "left nobody");
+        self.served = Self::serve(&self.home(), &self.data);
+        self.local = self.served.local();
+        self.say("right right", "left left");
+    }
+
+    fn policy(&mut self, name: &str, spec: &Value) {
+        let policy = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+            "metadata": {"name": name}, "spec": spec,
+        });
+        make(&mut self.local, POLICIES, &policy);
+    }
+
+    /// Ends everything; nothing of it is left.
+    fn stop(mut self, pods: usize) {
+        // Two nodes and the switch between them.
+        assert!(namespaces(&self.data) >= pods + 3);
+        self.served.kill();
+        let stopped = Command::new(env!("CARGO_BIN_EXE_bayplan"))
+            .env("XDG_DATA_HOME", self.home())
+            .args(["node", "stop"])
+            .output()
+            .unwrap();
+        assert!(stopped.status.success(), "{stopped:?}");
+        assert_eq!(namespaces(&self.data), 0);
+        assert!(!self.data.join("node/netns/underlay").exists());
+    }
+}
+
 #[test]
 fn a_rack_is_cut_off_and_comes_back() {
-    let folder = tempfile::tempdir().unwrap();
-    let home = folder.path().join("home");
-    if let Err(why) = prepare(folder.path(), &home) {
-        println!("skipped: {why}");
-        return;
-    }
-    let data = home.join("bayplan/clusters/default");
-    fs::create_dir_all(&data).unwrap();
-    let start = || {
-        let mut command = command(&data, &["--local-nodes", "2"]);
-        Served::spawn(&data, command.env("XDG_DATA_HOME", &home))
+    let mut pair = match Pair::start() {
+        Ok(pair) => pair,
+        Err(why) => return println!("skipped: {why}"),
     };
-    let mut served = start();
-    let mut local = served.local();
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy().to_lowercase();
-    let nodes = [format!("{host}-0"), format!("{host}-1")];
-    for node in &nodes {
-        let path = format!("/api/v1/nodes/{node}");
-        let found = wait_for(&mut local, &path, |node| is_ready_node(node, "True"));
-        let labels = &found["metadata"]["labels"];
-        assert_eq!(labels["topology.bayplan.dev/rack"], node.as_str());
-    }
-
-    for name in ["left", "right"] {
-        make(
-            &mut local,
-            "/api/v1/namespaces/default/services",
-            &service(name),
-        );
-    }
-    let mut addresses = Vec::new();
-    for (name, node) in ["left", "right"].iter().zip(&nodes) {
-        make(&mut local, PODS, &server(name, node));
-        let path = format!("{PODS}/{name}");
-        let pod = wait_for(&mut local, &path, |pod| is_ready(200, pod));
-        addresses.push(pod["status"]["podIP"].as_str().unwrap().to_owned());
-    }
-    // Each asks the server of the other node.
-    make(
-        &mut local,
-        PODS,
-        &asker("from-left", &nodes[0], &addresses[1], "right"),
-    );
-    make(
-        &mut local,
-        PODS,
-        &asker("from-right", &nodes[1], &addresses[0], "left"),
-    );
-    let paths = ["left", "right", "from-left", "from-right"].map(|name| format!("{PODS}/{name}"));
-    let before: Vec<Value> = paths
-        .iter()
-        .map(|path| wait_for(&mut local, path, |pod| is_ready(200, pod)))
-        .collect();
-    let uids = [uid(&before[2]), uid(&before[3])];
-    says(&data, 0, &uids[0], "right right");
-    says(&data, 1, &uids[1], "left left");
-
-    // The program that runs the nodes is killed: their network carries on, and both are adopted.
-    served.kill();
-    says(&data, 0, &uids[0], "right nobody");
-    served = start();
-    let mut local = served.local();
-    says(&data, 0, &uids[0], "right right");
+    let before = pair.runs();
+    pair.kill();
 
     // One that is to leave soon when its node is away.
-    let mut brief = asker("brief", &nodes[1], &addresses[0], "left");
+    let nodes = pair.nodes.clone();
+    let mut brief = asker("brief", &nodes[1], &pair.addresses[0], "left");
     let tolerate = |key: &str| json!({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1});
     brief["spec"]["tolerations"] = json!([
         tolerate("node.kubernetes.io/unreachable"),
         tolerate("node.kubernetes.io/not-ready")
     ]);
-    make(&mut local, PODS, &brief);
+    make(&mut pair.local, PODS, &brief);
+    let brief = uid(&pair.ready("brief"));
     let brief_path = format!("{PODS}/brief");
-    let brief = uid(&wait_for(&mut local, &brief_path, |pod| is_ready(200, pod)));
 
     let outage = json!({
         "apiVersion": "lab.bayplan.dev/v1alpha1", "kind": "Outage", "metadata": {"name": "rack"},
         "spec": {"nodeSelector": {"topology.bayplan.dev/rack": nodes[1]}},
     });
-    make(&mut local, OUTAGES, &outage);
-    says(&data, 0, &uids[0], "nobody nobody");
-    says(&data, 1, &uids[1], "nobody nobody");
-    let log = served
-        .local()
-        .stream(&format!("{PODS}/from-right/log"))
-        .unwrap();
-    assert!(log.contains("cut off"), "{log}");
+    make(&mut pair.local, OUTAGES, &outage);
+    pair.say("nobody nobody", "nobody nobody");
+    let log = format!("{PODS}/from-right/log");
+    let refused = pair.served.local().stream(&log).unwrap();
+    assert!(refused.contains("cut off"), "{refused}");
     let node = format!("/api/v1/nodes/{}", nodes[1]);
-    wait_for(&mut local, &node, |node| is_ready_node(node, "Unknown"));
-    wait_for(&mut local, SLICES, |slices| !serves(slices, "right"));
-    let other = local.send("GET", &format!("/api/v1/nodes/{}", nodes[0]), "");
-    assert!(is_ready_node(&other.unwrap().1, "True"));
-    let (_, lost) = local.send("GET", &paths[1], "").unwrap();
-    assert!(!is_ready(200, &lost), "{lost:#}");
-    wait_for(&mut local, &brief_path, |pod| {
+    wait_for(&mut pair.local, &node, |node| {
+        is_ready_node(node, "Unknown")
+    });
+    wait_for(&mut pair.local, SLICES, |slices| !serves(slices, "right"));
+    let other = format!("/api/v1/nodes/{}", nodes[0]);
+    let other = pair.local.send("GET", &other, "").unwrap().1;
+    assert!(is_ready_node(&other, "True"));
+    let right = format!("{PODS}/right");
+    wait_for(&mut pair.local, &right, |pod| !is_ready(200, pod));
+    wait_for(&mut pair.local, &brief_path, |pod| {
         pod["metadata"]["deletionTimestamp"].is_string()
     });
     // Nobody told the node: what it runs runs on.
-    assert_eq!(last_line(&data, 1, &brief), "nobody nobody");
+    assert_eq!(last_line(&pair.data, 1, &brief), "nobody nobody");
 
-    local
-        .send("DELETE", &format!("{OUTAGES}/rack"), "")
-        .unwrap();
-    wait_for(&mut local, &node, |node| is_ready_node(node, "True"));
-    wait_for(&mut local, SLICES, |slices| serves(slices, "right"));
-    says(&data, 0, &uids[0], "right right");
-    says(&data, 1, &uids[1], "left left");
-    wait_for(&mut local, &brief_path, |pod| pod["code"] == 404);
-    for (path, before) in paths.iter().zip(&before) {
-        let (_, after) = local.send("GET", path, "").unwrap();
-        assert_eq!(run_of(&after), run_of(before), "it was started again");
-    }
-    let log = served
-        .local()
-        .stream(&format!("{PODS}/from-right/log"))
-        .unwrap();
+    let outage = format!("{OUTAGES}/rack");
+    pair.local.send("DELETE", &outage, "").unwrap();
+    wait_for(&mut pair.local, &node, |node| is_ready_node(node, "True"));
+    wait_for(&mut pair.local, SLICES, |slices| serves(slices, "right"));
+    pair.say("right right", "left left");
+    wait_for(&mut pair.local, &brief_path, |pod| pod["code"] == 404);
+    assert_eq!(pair.runs(), before, "something was started again");
+    let log = pair.served.local().stream(&log).unwrap();
     assert!(unchunked(&log).contains("nobody nobody"));
+    pair.stop(4);
+}
 
-    // Two nodes, four pods and the switch between the nodes.
-    assert_eq!(namespaces(&data), 7);
-    served.kill();
-    let stopped = Command::new(env!("CARGO_BIN_EXE_bayplan"))
-        .env("XDG_DATA_HOME", &home)
-        .args(["node", "stop"])
-        .output()
-        .unwrap();
-    assert!(stopped.status.success(), "{stopped:?}");
-    assert_eq!(namespaces(&data), 0);
-    assert!(!data.join("node/netns/underlay").exists());
+/// By address and by service, from another node; probes reach pods that nobody else does.
+#[test]
+fn network_policies_are_enforced() {
+    let mut pair = match Pair::start() {
+        Ok(pair) => pair,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    pair.policy(
+        "closed",
+        &json!({"podSelector": {"matchLabels": {"app": "right"}}}),
+    );
+    pair.say("nobody nobody", "left left");
+    let from = json!([{"podSelector": {"matchLabels": {"app": "from-left"}}}]);
+    pair.policy(
+        "open",
+        &json!({
+            "podSelector": {"matchLabels": {"app": "right"}},
+            "ingress": [{"from": from, "ports": [{"port": 8000, "endPort": 8080}]}],
+        }),
+    );
+    pair.say("right right", "left left");
+    let names = json!({"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53}]});
+    let mut sends = json!({
+        "podSelector": {"matchLabels": {"app": "from-right"}},
+        "policyTypes": ["Egress"], "egress": [names],
+    });
+    pair.policy("silent", &sends);
+    pair.say("right right", "nobody nobody");
+    sends["egress"] = json!([{"to": [{"podSelector": {"matchLabels": {"app": "left"}}}]}, names]);
+    pair.policy("speaks", &sends);
+    pair.say("right right", "left left");
+    let open = format!("{POLICIES}/open");
+    pair.local.send("DELETE", &open, "").unwrap();
+    pair.say("nobody nobody", "left left");
+    // As long as a pod that is not probed takes to be missed.
+    std::thread::sleep(Duration::from_secs(5));
+    pair.ready("right");
+    let closed = format!("{POLICIES}/closed");
+    pair.local.send("DELETE", &closed, "").unwrap();
+    pair.say("right right", "left left");
+    pair.stop(4);
 }

@@ -19,6 +19,7 @@ use super::proxy::Proxy;
 use super::table::{Key, Table};
 use crate::node::line::Line;
 use crate::node::network::Door;
+use crate::node::policy::Isolations;
 use crate::stdx::clock;
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -42,15 +43,26 @@ enum Change {
     Slice(News<EndpointSlice>),
 }
 
+/// How the node's services are reached, and by whom.
+pub struct Way {
+    pub door: Door,
+    pub line: Line,
+    pub isolated: watch::Receiver<Isolations>,
+}
+
 /// Serves addresses and names until it is dropped.
 pub async fn run(
     client: kube::Client,
     ground: Ground,
-    door: Door,
-    line: Line,
+    way: Way,
     table: watch::Sender<Table>,
     host_ports: watch::Receiver<HostPorts>,
 ) {
+    let Way {
+        door,
+        line,
+        isolated,
+    } = way;
     let (changes, changed) = mpsc::channel(CHANGES_MAX);
     let (asked, asks) = mpsc::channel(ASKED_MAX);
     let desk = Desk {
@@ -65,7 +77,7 @@ pub async fn run(
             None
         }
     };
-    let mut proxy = Proxy::new(door, line);
+    let mut proxy = Proxy::new(door, line, isolated);
     if let Err(error) = proxy.lead_out(&ground, table.subscribe()).await {
         tracing::warn!("pods of this node do not reach the outside: {error}");
     }

@@ -22,6 +22,7 @@ use super::plan::{Ground, Listen, Place, Plan, Target, Way};
 use super::table::{Protocol, Table};
 use crate::node::line::Line;
 use crate::node::network::Door;
+use crate::node::policy::Isolations;
 use crate::stdx::clock;
 
 /// A pod beside answers at once or not at all.
@@ -46,6 +47,7 @@ pub struct Proxy {
 struct Shared {
     door: Door,
     line: Line,
+    isolated: watch::Receiver<Isolations>,
     room: Arc<Semaphore>,
 }
 
@@ -63,10 +65,15 @@ struct Choice {
 }
 
 impl Proxy {
-    pub fn new(door: Door, line: Line) -> Self {
+    pub fn new(door: Door, line: Line, isolated: watch::Receiver<Isolations>) -> Self {
         let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         Self {
-            shared: Shared { door, line, room },
+            shared: Shared {
+                door,
+                line,
+                isolated,
+                room,
+            },
             sockets: BTreeMap::new(),
             outside: JoinSet::new(),
         }
@@ -128,10 +135,10 @@ impl Proxy {
         let mut task = JoinSet::new();
         if listen.protocol == Protocol::Udp {
             let socket = shared.datagrams(listen.place, listen.at).await?;
-            task.spawn(datagrams::serve(shared, socket, choice));
+            task.spawn(datagrams::serve(shared, listen, socket, choice));
         } else {
             let listener = shared.listen(listen.place, listen.at).await?;
-            task.spawn(serve(shared, listen.place, listener, choice));
+            task.spawn(serve(shared, listen, listener, choice));
         }
         Ok(Socket {
             target,
@@ -153,6 +160,27 @@ impl Shared {
             Place::Node => self.door.datagrams(at).await,
             Place::Machine => UdpSocket::bind(at).await,
         }
+    }
+
+    /// Those of the ways that network policies leave a client. Whether a client is judged by the
+    /// service's address or by the endpoint's is open to implementations; either will do here.
+    fn permitted(&self, listen: &Listen, client: SocketAddr, mut ways: Vec<Way>) -> Vec<Way> {
+        let isolated = self.isolated.borrow();
+        let (IpAddr::V4(from), Place::Node) = (client.ip(), listen.place) else {
+            return ways;
+        };
+        let sends = |to: SocketAddr| match to.ip() {
+            IpAddr::V4(at) => isolated.sends(from, at, listen.protocol, to.port()),
+            IpAddr::V6(_) => true,
+        };
+        ways.retain(|way| {
+            let receives = match way.to.ip() {
+                IpAddr::V4(at) => isolated.receives(from, at, listen.protocol, way.to.port()),
+                IpAddr::V6(_) => true,
+            };
+            receives && (sends(way.to) || sends(listen.at))
+        });
+        ways
     }
 
     /// Connects to the first of these that answers.
@@ -215,7 +243,7 @@ impl Choice {
     }
 }
 
-async fn serve(shared: Shared, place: Place, listener: TcpListener, mut choice: Choice) {
+async fn serve(shared: Shared, listen: Listen, listener: TcpListener, mut choice: Choice) {
     loop {
         let Ok(permit) = Arc::clone(&shared.room).acquire_owned().await else {
             return;
@@ -228,10 +256,10 @@ async fn serve(shared: Shared, place: Place, listener: TcpListener, mut choice: 
                 continue;
             }
         };
-        let ways = choice.ways(from.ip(), clock::instant());
+        let ways = shared.permitted(&listen, from, choice.ways(from.ip(), clock::instant()));
         let shared = shared.clone();
         tokio::spawn(async move {
-            carry(&shared, place, client, &ways).await;
+            carry(&shared, listen.place, client, &ways).await;
             drop(permit);
         });
     }

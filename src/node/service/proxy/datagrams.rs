@@ -10,7 +10,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 
-use super::{Choice, Shared, Way};
+use super::{Choice, Listen, Shared, Way};
 use crate::stdx::clock;
 
 /// A flow without an answer for this long is over, as the kernel's connection tracking has it.
@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(30);
 const DATAGRAM_MAX: usize = 64 << 10;
 
 /// Serves a socket until it is dropped, its flows with it.
-pub(super) async fn serve(shared: Shared, socket: UdpSocket, mut choice: Choice) {
+pub(super) async fn serve(shared: Shared, listen: Listen, socket: UdpSocket, mut choice: Choice) {
     let socket = Arc::new(socket);
     let mut flows: BTreeMap<SocketAddr, (Way, Arc<UdpSocket>)> = BTreeMap::new();
     let mut ends: JoinSet<SocketAddr> = JoinSet::new();
@@ -51,6 +51,7 @@ pub(super) async fn serve(shared: Shared, socket: UdpSocket, mut choice: Choice)
             continue;
         };
         let ways = choice.ways(client.ip(), clock::instant());
+        let ways = shared.permitted(&listen, client, ways);
         let Some(way) = ways.first() else { continue };
         match connect(&shared, *way).await {
             Ok(endpoint) => {
