@@ -207,7 +207,7 @@ impl Bench {
             });
             let shown = since(begin);
             if title == "DOMAINS" {
-                screen.wait_for("answers by the scheduler, in");
+                screen.wait_for("answers by the scheduler");
             }
             self.say(
                 "view",

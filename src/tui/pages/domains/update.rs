@@ -107,11 +107,11 @@ impl DomainsPage {
     /// Asks the scheduler about the next domains, in one batch at a time.
     fn ask(&mut self, context: &Context) -> Option<Ask> {
         let version = self.version?;
-        // Without all pods and their owners the answer would be about another cluster.
-        let complete = [resources::NODES, resources::PODS]
-            .iter()
-            .all(|resource| context.cache.is_complete(resource));
-        if self.asking || self.surveying || !complete {
+        // Without all that the scheduler reads the answer would be about another cluster, and be
+        // asked for again.
+        let is_loading = context.cache.still_loading(&self.feeds()).is_some()
+            || !context.cache.is_complete(&resources::PODS);
+        if self.asking || self.surveying || is_loading {
             return None;
         }
         let open = self.open_questions(version);
