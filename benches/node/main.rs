@@ -1,5 +1,5 @@
-//! The local node beside `runc` by hand: start of a pod, a hundred pods, a log at full speed, and
-//! what an idle pod costs. One JSON line a measurement.
+//! The local node beside `runc` and `crun` by hand: start of a pod, a hundred pods, what an idle pod
+//! costs, a log at full speed, the pods' wire and names. One JSON line a measurement.
 //!
 //! Needs root, a static busybox and a machine on which root may make namespaces; says why it skips.
 
@@ -18,12 +18,15 @@
     unused_imports,
     reason = "the tests of the local node use the rest"
 )]
-#[path = "../tests/serve/containers.rs"]
+#[path = "../../tests/serve/containers.rs"]
 mod containers;
 #[cfg(target_os = "linux")]
 #[expect(dead_code, reason = "the tests of a served cluster use the rest")]
-#[path = "../tests/serve/served.rs"]
+#[path = "../../tests/serve/served.rs"]
 mod served;
+
+#[cfg(target_os = "linux")]
+mod wire;
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -49,6 +52,7 @@ mod node {
     const STARTS: usize = 20;
     const MANY: usize = 100;
     const LOG_BYTES: u64 = 2_000_000_000;
+    const FOLLOWED_BYTES: u64 = 400_000_000;
     const PATIENCE: Duration = Duration::from_mins(3);
 
     pub fn main() {
@@ -67,6 +71,8 @@ mod node {
         by_hand(folder.path());
         many(&mut local, &data);
         log(&mut local, &data);
+        follow(&served, &mut local);
+        wire(&mut local, &data);
         served.kill();
         let node = data.join("node/netns/node");
         rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
@@ -109,6 +115,10 @@ mod node {
 
     /// The first pod waits for the service account and warms what is read.
     fn begin(local: &mut Local) {
+        until(Duration::from_millis(50), || {
+            let (_, nodes) = local.send("GET", "/api/v1/nodes", "").unwrap();
+            nodes["items"].as_array().is_some_and(|all| !all.is_empty())
+        });
         let first = pod("first", &[("app", "sleep 1000")]);
         until(Duration::from_millis(50), || {
             local.send("POST", PODS, &first).unwrap().0 == 201
@@ -168,17 +178,22 @@ mod node {
                     .stdin(Stdio::null())
                     .stdout(Stdio::null())
                     .stderr(Stdio::null());
-                assert!(
-                    command.status().unwrap().success(),
-                    "{runtime} {arguments:?}"
-                );
+                command.status().unwrap().success()
             };
+            if !run(&["run", "--detach", "bayplan-bench-try"]) {
+                println!(
+                    "{}",
+                    json!({"with": runtime, "skipped": "runs no container here"})
+                );
+                continue;
+            }
+            run(&["delete", "--force", "bayplan-bench-try"]);
             let names = ["bayplan-bench-a", "bayplan-bench-b"];
             let mut all = Vec::new();
             for _ in 0..STARTS {
                 let begun = Instant::now();
                 for name in names {
-                    run(&["run", "--detach", name]);
+                    assert!(run(&["run", "--detach", name]), "{runtime} {name}");
                 }
                 all.push(begun.elapsed());
                 for name in names {
@@ -288,5 +303,54 @@ mod node {
             })
         );
         delete(local, "loud");
+    }
+
+    /// A log at full speed, followed over the API meanwhile.
+    fn follow(served: &Served, local: &mut Local) {
+        let script = format!("yes \"$(printf %0127d 7)\" | head -c {FOLLOWED_BYTES}");
+        let object = pod("followed", &[("app", &script)]);
+        assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
+        until(Duration::from_millis(5), || {
+            let (_, pod) = get(local, "followed");
+            let state = &pod["status"]["containerStatuses"][0]["state"];
+            state["running"].is_object() || state["terminated"].is_object()
+        });
+        let begun = Instant::now();
+        let mut stream = served.local();
+        let text = stream.stream(&format!("{PODS}/followed/log?follow=true"));
+        let took = begun.elapsed();
+        // Sizes of chunks stand between the lines.
+        let lines = text
+            .unwrap()
+            .lines()
+            .filter(|line| line.len() == 127)
+            .count();
+        let rate = lines as f64 * 128.0 / took.as_secs_f64() / 1e6;
+        println!(
+            "{}",
+            json!({
+                "what": "log of one container followed over the API", "with": "bayplan",
+                "lines_written": FOLLOWED_BYTES / 128, "lines_received": lines, "mb_per_s": rate.round(),
+            })
+        );
+        delete(local, "followed");
+    }
+
+    fn wire(local: &mut Local, data: &Path) {
+        let mut pods = Vec::new();
+        for name in ["near", "far"] {
+            let object = pod(name, &[("app", "sleep 1000")]);
+            assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
+            until(Duration::from_millis(20), || runs(&get(local, name).1));
+            let (_, pod) = get(local, name);
+            let text = |pointer: &str| pod.pointer(pointer).unwrap().as_str().unwrap().to_owned();
+            let namespace = data.join("node/netns").join(text("/metadata/uid"));
+            pods.push((namespace, text("/status/podIP")));
+        }
+        super::wire::tcp([&pods[0].0, &pods[1].0], &pods[1].1);
+        super::wire::names(&pods[0].0, "kubernetes.default.svc.cluster.local");
+        for name in ["near", "far"] {
+            delete(local, name);
+        }
     }
 }
