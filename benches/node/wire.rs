@@ -36,11 +36,14 @@ fn is_there(program: &str) -> bool {
 fn throughput(from: &Path, to: &Path, address: &str) -> f64 {
     let mut server = listen(to);
     let mut ran = Value::Null;
+    let mut said = String::new();
     for _ in 0..50 {
         let mut command = inside(from, "iperf3");
         command.args(["--client", address, "--time", TURN_S, "--json"]);
         let output = command.output().unwrap();
         ran = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        said = String::from_utf8_lossy(&output.stdout).into_owned();
+        said.push_str(&String::from_utf8_lossy(&output.stderr));
         if output.status.success() {
             break;
         }
@@ -49,7 +52,8 @@ fn throughput(from: &Path, to: &Path, address: &str) -> f64 {
     server.kill().unwrap();
     server.wait().unwrap();
     let bits = ran.pointer("/end/sum_received/bits_per_second");
-    bits.and_then(Value::as_f64).unwrap() / 1e9
+    let bits = bits.and_then(Value::as_f64);
+    bits.unwrap_or_else(|| panic!("iperf3 to {address}: {said}")) / 1e9
 }
 
 fn listen(namespace: &Path) -> Child {
