@@ -196,7 +196,8 @@ impl Rehearsal {
     /// Carries an order out, away from this thread; says what came of it, where that is not plain.
     pub async fn order(&self, order: Order) -> Result<Option<String>, String> {
         let told = self.carry_out(order).await;
-        self.driver.nudge();
+        // Whoever hears of the answer reads what came of the order.
+        self.driver.look().await;
         told
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::apiserver::{Request, Response};
@@ -62,8 +62,11 @@ pub struct Driver {
     nodes: Nodes,
     logs: Logs,
     time: Time,
-    nudge: Arc<Notify>,
+    looks: mpsc::Sender<Look>,
 }
+
+/// Somebody waits until readers see what the engine is now.
+type Look = oneshot::Sender<()>;
 
 struct Pending {
     request: Request,
@@ -108,6 +111,7 @@ impl Driver {
     /// The same with another engine, in its time.
     pub fn drive(engine: impl Engine, time: Time, stop: CancellationToken) -> (Self, Driving) {
         let (writes, inbox) = mpsc::channel(WAITING_MAX);
+        let (looks, looked) = mpsc::channel(WAITING_MAX);
         let (publisher, published) = watch::channel(Arc::new(engine.published()));
         let driver = Self {
             writes,
@@ -117,14 +121,14 @@ impl Driver {
             nodes: Nodes::default(),
             logs: Logs::default(),
             time,
-            nudge: Arc::default(),
+            looks,
         };
-        let (pages, nudge) = (driver.pages.clone(), Arc::clone(&driver.nudge));
+        let pages = driver.pages.clone();
         let engine: Box<dyn Engine> = Box::new(engine);
         let task = tokio::spawn(async move {
             let inbox = Inbox {
                 writes: inbox,
-                nudge,
+                looks: looked,
             };
             let result = run(engine, inbox, (publisher, pages), &stop).await;
             // Watches and listeners end with the World, whatever ended it.
@@ -158,9 +162,13 @@ impl Driver {
         Arc::clone(&self.time)
     }
 
-    /// The engine was changed by its owner: the next round is due now.
-    pub fn nudge(&self) {
-        self.nudge.notify_one();
+    /// The engine was changed by its owner: a round is due now. Returns when readers see what came
+    /// of it, or when the driver has stopped.
+    pub async fn look(&self) {
+        let (look, shown) = oneshot::channel();
+        if self.looks.send(look).await.is_ok() {
+            let _stopped = shown.await;
+        }
     }
 
     /// Opens connections to the cluster inside this process.
@@ -232,7 +240,7 @@ impl Engine for Core {
 
 struct Inbox {
     writes: mpsc::Receiver<Pending>,
-    nudge: Arc<Notify>,
+    looks: mpsc::Receiver<Look>,
 }
 
 async fn run(
@@ -242,6 +250,7 @@ async fn run(
     stop: &CancellationToken,
 ) -> Result<(), DriverError> {
     let mut batch: Vec<Pending> = Vec::new();
+    let mut looks: Vec<Look> = Vec::new();
     let mut stopping = false;
     loop {
         let (writes, senders): (Vec<Request>, Vec<oneshot::Sender<Response>>) =
@@ -266,6 +275,9 @@ async fn run(
             newer
         });
         pages.forget_old();
+        for look in looks.drain(..) {
+            let _gone = look.send(());
+        }
         for (sender, response) in senders.into_iter().zip(round.answers) {
             // Who asked may have hung up; the write is done all the same.
             let _gone = sender.send(response);
@@ -274,7 +286,7 @@ async fn run(
             return Ok(());
         }
         if let Some(pause) = round.pause {
-            stopping = wait(&mut inbox, &mut batch, pause, stop).await;
+            stopping = wait(&mut inbox, (&mut batch, &mut looks), pause, stop).await;
         }
         if stop.is_cancelled() {
             stopping = true;
@@ -285,13 +297,18 @@ async fn run(
         {
             batch.push(pending);
         }
+        while looks.len() < BATCH_MAX
+            && let Ok(look) = inbox.looks.try_recv()
+        {
+            looks.push(look);
+        }
     }
 }
 
-/// Waits for a write, a nudge, a timer or the end; true at the end.
+/// Waits for a write, a look, a timer or the end; true at the end.
 async fn wait(
     inbox: &mut Inbox,
-    batch: &mut Vec<Pending>,
+    (batch, looks): (&mut Vec<Pending>, &mut Vec<Look>),
     pause: Duration,
     stop: &CancellationToken,
 ) -> bool {
@@ -305,7 +322,10 @@ async fn wait(
             }
             None => true,
         },
-        () = inbox.nudge.notified() => false,
+        Some(look) = inbox.looks.recv() => {
+            looks.push(look);
+            false
+        }
         () = tokio::time::sleep(pause.clamp(TIMER_GRAIN, IDLE)) => false,
     }
 }
@@ -313,4 +333,64 @@ async fn wait(
 fn until(wake: Timestamp, now: Timestamp) -> Duration {
     let left: SignedDuration = wake.duration_since(now);
     Duration::try_from(left).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, PoisonError};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::apiserver::{Target, User, Verb};
+
+    /// An engine whose owner changes it from outside, as a rehearsal's does.
+    #[derive(Clone)]
+    struct Owned(Arc<Mutex<World>>);
+
+    impl Owned {
+        fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+            work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+    }
+
+    impl Engine for Owned {
+        fn round(&mut self, _writes: &[Request]) -> Result<Round, JournalError> {
+            Ok(Round {
+                answers: Vec::new(),
+                published: self.published(),
+                pause: Some(IDLE),
+            })
+        }
+
+        fn published(&self) -> Published {
+            self.with(|world| world.published())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_owner_changed_is_seen_by_readers_when_the_look_returns() {
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let owned = Owned(Arc::new(Mutex::new(World::new(1, now))));
+        let stop = CancellationToken::new();
+        let (driver, task) = Driver::drive(owned.clone(), Arc::new(move || now), stop.clone());
+        driver.look().await;
+        for name in ["first", "second"] {
+            let target = Target::resource("", "v1", "namespaces");
+            let request = Request::internal(Verb::Create, target, User::system("test")).with_body(
+                "application/json",
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+                    .to_string(),
+            );
+            let response = owned.with(|world| world.handle(&request, now));
+            assert!(response.is_success(), "{}", response.value());
+            let revision = owned.published().snapshot.revision();
+            assert_ne!(driver.published().snapshot.revision(), revision);
+            driver.look().await;
+            assert_eq!(driver.published().snapshot.revision(), revision);
+        }
+        stop.cancel();
+        task.await.unwrap().unwrap();
+        driver.look().await;
+    }
 }
