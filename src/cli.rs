@@ -255,7 +255,7 @@ Steps, with --step TEXT, or one a line in a file with --steps FILE:
   set KIND/NAME requests|limits [CONTAINER:]cpu=500m,memory=1Gi
   set KIND/NAME image [CONTAINER=]IMAGE
   set KIND/NAME spread LEVEL=SKEW [soft] · set KIND/NAME apart LEVEL [soft]
-  patch KIND/NAME JSON · apply FILE · pack most|least|balanced · wait DURATION
+  patch KIND/NAME JSON · apply FILE · pack most|least|balanced|gpus · wait DURATION
   rebalance machines [emptydir] · rebalance spread [LEVEL] [emptydir]")]
 struct Plan {
     #[command(flatten)]
@@ -303,8 +303,8 @@ struct Plan {
     /// Apply a manifest
     #[arg(short = 'f', long, value_name = "FILE|DIR", help_heading = "Steps")]
     filename: Vec<String>,
-    /// From here on the scheduler prefers full, empty or evenly used machines
-    #[arg(long, value_name = "most|least|balanced", help_heading = "Steps")]
+    /// From here on the scheduler prefers full, empty or evenly used machines, or packs shared GPUs
+    #[arg(long, value_name = "most|least|balanced|gpus", help_heading = "Steps")]
     pack: Vec<String>,
     /// Carry out the rebalancer's moves, wave by wave: machines, spread, 'spread rack'
     #[arg(long, value_name = "machines|spread", help_heading = "Steps")]

@@ -132,6 +132,8 @@ pub enum Packing {
     Least,
     /// Even shares of cpu and memory before all else.
     Balanced,
+    /// Pods that share GPUs are packed device by device: `GpuShare`, in its default policy.
+    Gpus,
 }
 
 /// What a rebalancing is for.
@@ -149,6 +151,7 @@ impl Packing {
             Self::Most => "most",
             Self::Least => "least",
             Self::Balanced => "balanced",
+            Self::Gpus => "gpus",
         }
     }
 }

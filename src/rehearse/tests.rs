@@ -568,3 +568,24 @@ fn a_manifest_is_applied_without_what_the_cluster_does_not_serve() {
         "{report}"
     );
 }
+
+#[test]
+fn shared_gpus_are_packed_device_by_device_where_that_is_asked() {
+    let mut lab = Lab::new();
+    let pool = json!({"apiVersion": lab::API_VERSION, "kind": lab::NODE_POOL,
+        "metadata": {"name": "g1"}, "spec": {"count": 1, "zone": "zc", "rack": "g1",
+            "machineType": {"name": "g", "capacity": {"cpu": "16", "memory": "64Gi",
+                "pods": "20", "alibabacloud.com/gpu-count": "2"}}}});
+    lab.create(&resources::NODE_POOLS, "v1alpha1", "", &pool);
+    let mut model = workload("Deployment", "model", 0, "100m");
+    model["spec"]["template"]["metadata"]["annotations"] =
+        json!({"alibabacloud.com/gpu-milli": "600", "alibabacloud.com/gpu-count": "1"});
+    lab.create(&resources::DEPLOYMENTS, "v1", "default", &model);
+    lab.run(60);
+    // Without the plugin nobody looks at devices: all have room. With it, two devices take one each.
+    let scale = "scale deploy/model=3";
+    assert_eq!(rehearse(&lab, 1, &[scale]).total.pending.len(), 0);
+    let shared = rehearse(&lab, 1, &["pack gpus", scale]);
+    assert_eq!(shared.total.pending.len(), 1, "{:?}", shared.total.pending);
+    assert_eq!(shared.steps[0].step, "pack gpus");
+}

@@ -10,7 +10,7 @@ use crate::apiserver::registry::ResourceType;
 use crate::apiserver::{Request, ResourceTarget, Response, Target, User, Verb};
 use crate::k8s::lab::{self, OutageSpec};
 use crate::k8s::{Name, Object, Resource, resources};
-use crate::sched::configuration::Strategy;
+use crate::sched::configuration::{Profile, Strategy};
 use crate::sched::{Configuration, Plugin};
 use crate::topology::level;
 
@@ -410,6 +410,7 @@ fn configuration(packing: Packing) -> Configuration {
                     }
                 }
             }
+            Packing::Gpus => *profile = Profile::with_gpu_share(&profile.scheduler),
         }
     }
     configuration

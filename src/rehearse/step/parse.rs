@@ -27,7 +27,7 @@ pub const GRAMMAR: &[&str] = &[
     "patch KIND/NAME [-n NAMESPACE] JSON",
     "apply FILE [-n NAMESPACE]",
     "evict POD [-n NAMESPACE]",
-    "pack most|least|balanced",
+    "pack most|least|balanced|gpus",
     "rebalance machines [emptydir]",
     "rebalance spread [LEVEL] [emptydir]",
     "wait DURATION (90s, 10m, 1h30m)",
@@ -114,7 +114,7 @@ impl Step {
                     pod: pod.into(),
                 }
             }
-            "pack" => Self::Pack(packing(words.next_or("most, least or balanced")?)?),
+            "pack" => Self::Pack(packing(words.next_or("most, least, balanced or gpus")?)?),
             "rebalance" => balance(&mut words)?,
             "wait" => Self::Wait(duration(words.next_or("a duration")?)?),
             unknown => {
@@ -327,10 +327,15 @@ fn amounts(word: &str) -> Result<Amounts, StepError> {
 }
 
 fn packing(word: &str) -> Result<Packing, StepError> {
-    [Packing::Most, Packing::Least, Packing::Balanced]
-        .into_iter()
-        .find(|packing| packing.word() == word)
-        .ok_or_else(|| malformed(word, "strategy; most, least and balanced are"))
+    [
+        Packing::Most,
+        Packing::Least,
+        Packing::Balanced,
+        Packing::Gpus,
+    ]
+    .into_iter()
+    .find(|packing| packing.word() == word)
+    .ok_or_else(|| malformed(word, "strategy; most, least, balanced and gpus are"))
 }
 
 /// Spread is over zones where no level is named: what is lost as a whole most often.
@@ -492,7 +497,7 @@ mod tests {
         refuses("set deploy/cart size 3", "requests, limits, image");
         refuses("set deploy/cart apart node hard", "`hard` is no `soft`");
         refuses("patch deploy/cart {", "JSON object");
-        refuses("pack tight", "most, least and balanced are");
+        refuses("pack tight", "most, least, balanced and gpus are");
         refuses("rebalance machines all", "`all` is no `emptydir`");
         refuses("rebalance spread rack emptydir x", "one word too many");
         refuses("rebalance racks", "machines and spread are");
