@@ -25,6 +25,7 @@ const FILE_BYTES_MAX: u64 = 10 << 20;
 pub const FILES_MAX: u32 = 5;
 /// A longer line is written in parts, as the CRI says.
 const LINE_BYTES_MAX: usize = 16 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Writes both streams of a container into one file.
 #[derive(Clone)]
@@ -52,25 +53,25 @@ impl Writer {
 }
 
 fn copy(stream: &str, from: impl Read, files: &Mutex<Files>) {
-    let mut reader = BufReader::with_capacity(64 << 10, from);
-    let mut line = Vec::with_capacity(LINE_BYTES_MAX);
+    let mut reader = BufReader::with_capacity(CHUNK_BYTES, from);
+    let mut begun = Vec::with_capacity(LINE_BYTES_MAX);
     loop {
-        line.clear();
-        let mut part = (&mut reader).take(LINE_BYTES_MAX as u64);
-        match part.read_until(b'\n', &mut line) {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {}
-        }
-        let is_whole = line.last() == Some(&b'\n');
-        if is_whole {
-            line.pop();
-        }
+        let chunk = match reader.fill_buf() {
+            Ok([]) => break,
+            Ok(chunk) => chunk,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk loses lines, never the container.
-        let _lost = files.write(stream, is_whole, &line);
-        if reader.buffer().is_empty() {
-            let _lost = files.file.flush();
-        }
+        let _lost = files.take(stream, chunk, &mut begun);
+        let length = chunk.len();
+        reader.consume(length);
+    }
+    if !begun.is_empty() {
+        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
+        let _lost = files.write(stream, false, &begun);
+        let _lost = files.file.flush();
     }
 }
 
@@ -80,21 +81,54 @@ impl Files {
         let bytes = file.metadata()?.len();
         Ok(Self {
             path,
-            file: BufWriter::with_capacity(64 << 10, file),
+            file: BufWriter::with_capacity(CHUNK_BYTES, file),
             bytes,
         })
     }
 
+    /// Writes what was read at once, under one time. `begun` is a line whose end has not come yet.
+    fn take(&mut self, stream: &str, chunk: &[u8], begun: &mut Vec<u8>) -> io::Result<()> {
+        let head = head(stream);
+        let mut written = Ok(());
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let room = LINE_BYTES_MAX.saturating_sub(begun.len()).min(rest.len());
+            let (window, _) = rest.split_at(room);
+            let end = window.iter().position(|byte| *byte == b'\n');
+            let (part, after) = rest.split_at(end.map_or(room, |end| end + 1));
+            rest = after;
+            let is_whole = end.is_some();
+            if !is_whole && begun.len() + part.len() < LINE_BYTES_MAX {
+                begun.extend_from_slice(part);
+                continue;
+            }
+            let text = part.strip_suffix(b"\n").unwrap_or(part);
+            let line = if begun.is_empty() {
+                self.put(&head, is_whole, text)
+            } else {
+                begun.extend_from_slice(text);
+                let line = self.put(&head, is_whole, begun);
+                begun.clear();
+                line
+            };
+            written = written.and(line);
+        }
+        written.and(self.file.flush())
+    }
+
     fn write(&mut self, stream: &str, is_whole: bool, line: &[u8]) -> io::Result<()> {
+        self.put(&head(stream), is_whole, line)
+    }
+
+    fn put(&mut self, head: &str, is_whole: bool, line: &[u8]) -> io::Result<()> {
         if self.bytes >= FILE_BYTES_MAX {
             self.rotate()?;
         }
-        let tag = if is_whole { "F" } else { "P" };
-        let head = format!("{:.9} {stream} {tag} ", clock::now());
         self.file.write_all(head.as_bytes())?;
+        self.file.write_all(if is_whole { b"F " } else { b"P " })?;
         self.file.write_all(line)?;
         self.file.write_all(b"\n")?;
-        self.bytes += (head.len() + line.len() + 1) as u64;
+        self.bytes += (head.len() + line.len() + 3) as u64;
         Ok(())
     }
 
@@ -111,6 +145,11 @@ impl Files {
         *self = Self::open(self.path.clone())?;
         Ok(())
     }
+}
+
+/// What stands before each line's tag.
+fn head(stream: &str) -> String {
+    format!("{:.9} {stream} ", clock::now())
 }
 
 /// The file that was rotated so many times.
@@ -172,17 +211,33 @@ impl Reader {
         while let Some(line) = next_line(&mut self.file, &self.query, &mut self.continues)? {
             text.extend(line);
         }
-        if text.is_empty() && self.was_rotated()? {
-            self.file = BufReader::new(File::open(&self.path)?);
+        if text.is_empty()
+            && let Some(next) = self.next_file()?
+        {
+            self.file = BufReader::new(File::open(next)?);
             return self.news();
         }
         Ok(text)
     }
 
-    fn was_rotated(&self) -> io::Result<bool> {
+    /// The file that was begun after the one that is read, if there is one. A reader that was
+    /// overtaken by all files that are kept goes on with the oldest of them.
+    fn next_file(&self) -> io::Result<Option<PathBuf>> {
         use std::os::unix::fs::MetadataExt;
         let here = self.file.get_ref().metadata()?.ino();
-        Ok(fs::metadata(&self.path).is_ok_and(|named| named.ino() != here))
+        let is_here = |path: &Path| fs::metadata(path).is_ok_and(|named| named.ino() == here);
+        if is_here(&self.path) {
+            return Ok(None);
+        }
+        let mut younger = self.path.clone();
+        for number in 1..=FILES_MAX {
+            let older = numbered(&self.path, number);
+            if is_here(&older) || !older.exists() {
+                break;
+            }
+            younger = older;
+        }
+        Ok(Some(younger))
     }
 }
 
@@ -297,5 +352,38 @@ mod tests {
         assert_eq!(reader.news().unwrap(), b"second\n");
         let mut fresh = Reader::open(&path, Query::default()).unwrap();
         assert_eq!(fresh.backlog().unwrap(), b"first\nsecond\n");
+        // Twice rotated before the reader looks again: nothing between is left out.
+        for line in ["third", "fourth", "fifth"] {
+            files.bytes = FILE_BYTES_MAX;
+            files.write("stdout", true, line.as_bytes()).unwrap();
+        }
+        files.file.flush().unwrap();
+        let news: Vec<u8> = (0..3).flat_map(|_| reader.news().unwrap()).collect();
+        assert_eq!(news, b"third\nfourth\nfifth\n");
+    }
+
+    #[test]
+    fn lines_come_whole_however_they_are_cut_into_reads() {
+        let long = "x".repeat(LINE_BYTES_MAX + 10);
+        let text = format!("one\n\ntwo\n{long}\nend");
+        for size in [1, 7, LINE_BYTES_MAX, CHUNK_BYTES] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("0.log");
+            let files = Mutex::new(Files::open(path.clone()).unwrap());
+            copy("stdout", Chopped(text.as_bytes(), size), &files);
+            let mut reader = Reader::open(&path, Query::default()).unwrap();
+            let read = reader.backlog().unwrap();
+            assert_eq!(read, text.as_bytes(), "{size}");
+        }
+    }
+
+    /// Gives so many bytes a read.
+    struct Chopped<'a>(&'a [u8], usize);
+
+    impl Read for Chopped<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let length = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..length])
+        }
     }
 }
