@@ -136,11 +136,12 @@ impl Editor {
         }
     }
 
-    /// Puts text in at the caret.
+    /// Puts text in at the caret. Terminals end the lines of what is pasted as their enter key does.
     pub fn insert(&mut self, text: &str) {
         if matches!(self.stage, Stage::Typing) {
             self.complaint = None;
-            self.area.insert_str(text);
+            self.area
+                .insert_str(text.replace("\r\n", "\n").replace('\r', "\n"));
         }
     }
 
@@ -324,8 +325,8 @@ mod tests {
     fn pasted_lines_are_text_and_ones_own_editor_goes_on_with_it() {
         let mut editor = editor();
         let lines = editor.lines().len();
-        editor.insert("# from the clipboard\n");
-        assert_eq!(editor.lines().len(), lines + 1);
+        editor.insert("# from the clipboard\r# two lines\r\n");
+        assert_eq!(editor.lines().len(), lines + 2);
         let Step::Compose(draft) = editor.key(ctrl('o')) else {
             panic!("no draft");
         };
