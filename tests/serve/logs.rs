@@ -220,7 +220,11 @@ fn lines_of_a_pod_that_is_gone_are_found() {
     };
     // What a pod says in the last moment before it is deleted may be missed.
     let deadline = bayplan::stdx::clock::instant() + crate::containers::PATIENCE;
-    while look(&served, "").matches("told by app").count() == 0 {
+    let is_whole = |all: &str| {
+        let mut texts = ["told by app", "told by the second", "complained"].into_iter();
+        texts.all(|text| all.contains(text))
+    };
+    while !is_whole(&look(&served, "")) {
         assert!(
             bayplan::stdx::clock::instant() < deadline,
             "nothing was taken in"
