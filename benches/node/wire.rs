@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 /// Runs of each, turn by turn: what disturbs one disturbs the other.
 const TURNS: usize = 3;
 const TURN_S: &str = "4";
+const PATIENCE: Duration = Duration::from_secs(10);
 const ASKERS: usize = 4;
 const ASKED_FOR: Duration = Duration::from_secs(4);
 
@@ -32,41 +33,53 @@ fn is_there(program: &str) -> bool {
     found.is_ok_and(|status| status.success())
 }
 
-/// Gigabits a second by iperf3 from one namespace to an address of the other.
-fn throughput(from: &Path, to: &Path, address: &str) -> f64 {
-    let mut server = listen(to);
-    let mut ran = Value::Null;
-    let mut said = String::new();
-    for _ in 0..50 {
-        let mut command = inside(from, "iperf3");
-        command.args(["--client", address, "--time", TURN_S, "--json"]);
-        let output = command.output().unwrap();
-        ran = serde_json::from_slice(&output.stdout).unwrap_or_default();
-        said = String::from_utf8_lossy(&output.stdout).into_owned();
-        said.push_str(&String::from_utf8_lossy(&output.stderr));
-        if output.status.success() {
-            break;
-        }
-        // It may have ended, or not be there yet.
-        if server.try_wait().unwrap().is_some() {
-            server = listen(to);
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    server.kill().unwrap();
-    server.wait().unwrap();
+/// Gigabits a second by iperf3 from one namespace to an address where it listens.
+fn throughput(from: &Path, address: &str) -> f64 {
+    let mut command = inside(from, "iperf3");
+    command.args(["--client", address, "--time", TURN_S, "--json"]);
+    let output = command.output().unwrap();
+    let ran: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
     let bits = ran.pointer("/end/sum_received/bits_per_second");
     let bits = bits.and_then(Value::as_f64);
-    bits.unwrap_or_else(|| panic!("iperf3 to {address}: {said}")) / 1e9
+    bits.unwrap_or_else(|| panic!("iperf3 to {address}: {ran}")) / 1e9
 }
 
-fn listen(namespace: &Path) -> Child {
-    let mut command = inside(namespace, "iperf3");
-    command
-        .arg("--server")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.spawn().unwrap()
+/// An iperf3 that listens in a namespace until this is dropped.
+struct Listener(Child);
+
+impl Listener {
+    const PORT: &str = ":1451 ";
+    const LISTENS: &str = " 0A ";
+
+    fn start(namespace: &Path) -> Self {
+        let mut command = inside(namespace, "iperf3");
+        command
+            .arg("--server")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let listener = Self(command.spawn().unwrap());
+        let begun = Instant::now();
+        while !listener.listens() {
+            assert!(begun.elapsed() < PATIENCE, "iperf3 does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        listener
+    }
+
+    /// Whether its namespace has a socket that listens on iperf3's port (5201, in hexadecimal).
+    fn listens(&self) -> bool {
+        let sockets = format!("/proc/{}/net/tcp6", self.0.id());
+        let sockets = std::fs::read_to_string(sockets).unwrap_or_default();
+        let mut lines = sockets.lines();
+        lines.any(|line| line.contains(Self::PORT) && line.contains(Self::LISTENS))
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
 }
 
 /// A bare veth pair between two namespaces of its own, gone when this is dropped.
@@ -116,11 +129,12 @@ pub fn tcp(pods: [&Path; 2], address: &str) {
         return;
     }
     let _pair = Pair::lay();
+    let _listeners = [Listener::start(&Pair::file(1)), Listener::start(pods[1])];
     let mut ours = Vec::new();
     let mut bare = Vec::new();
     for _ in 0..TURNS {
-        bare.push(throughput(&Pair::file(0), &Pair::file(1), "198.18.0.2"));
-        ours.push(throughput(pods[0], pods[1], address));
+        bare.push(throughput(&Pair::file(0), "198.18.0.2"));
+        ours.push(throughput(pods[0], address));
     }
     let median = |all: &mut Vec<f64>| {
         all.sort_by(f64::total_cmp);
