@@ -26,6 +26,8 @@ use super::logs::Logs;
 /// Text in one request; Loki and Elasticsearch both take several times this by default.
 const BATCH_BYTES: usize = 1 << 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// A target that takes longer than this to answer does not hold up the end of the program.
+const GRACE: Duration = Duration::from_secs(2);
 /// Where lines go in Elasticsearch, if the address names no index.
 const INDEX: &str = "bayplan-logs";
 
@@ -170,33 +172,42 @@ pub async fn run(
     };
     let mut cursor = Cursor::open(&folder, &target);
     let mut failures = 0;
-    let shipping = async {
-        loop {
-            let pause = match round(&logs, &client, &target, &mut cursor).await {
-                Ok(true) => {
-                    if std::mem::take(&mut failures) > 0 {
-                        tracing::info!(%target, "logs are shipped again");
-                    }
-                    continue;
+    while !stop.is_cancelled() {
+        // A batch that is on its way is let through, or it would be sent again in the next life.
+        let went = tokio::select! {
+            biased;
+            went = round(&logs, &client, &target, &mut cursor) => went,
+            () = overdue(&stop) => return,
+        };
+        let pause = match went {
+            Ok(true) => {
+                if std::mem::take(&mut failures) > 0 {
+                    tracing::info!(%target, "logs are shipped again");
                 }
-                Ok(false) => pace.look,
-                Err(why) => {
-                    if failures == 0 {
-                        tracing::warn!(%target, "logs wait to be shipped: {why}");
-                    }
-                    let wait = pace.wait(failures, &mut jitter);
-                    failures = failures.saturating_add(1);
-                    wait
+                continue;
+            }
+            Ok(false) => pace.look,
+            Err(why) => {
+                if failures == 0 {
+                    tracing::warn!(%target, "logs wait to be shipped: {why}");
                 }
-            };
-            tokio::time::sleep(pause).await;
+                let wait = pace.wait(failures, &mut jitter);
+                failures = failures.saturating_add(1);
+                wait
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pause) => {}
         }
-    };
-    tokio::select! {
-        biased;
-        () = stop.cancelled() => {}
-        () = shipping => {}
     }
+}
+
+/// When even what is under way must end.
+async fn overdue(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(GRACE).await;
 }
 
 /// Passes one batch on; says whether there was one.
