@@ -47,19 +47,19 @@ pub fn shared(cluster: &Cluster, now: Timestamp) -> Vec<Shared> {
     if failing.len() < LEAST {
         return Vec::new();
     }
-    let places = places(cluster);
     let levels = levels(cluster, &[]);
+    let places = places(cluster, &levels);
     let mut by_place: BTreeMap<(usize, Name), Tally> = BTreeMap::new();
     let mut by_image: BTreeMap<Name, Tally> = BTreeMap::new();
     for pod in &failing {
         let root = workload_of(cluster, pod);
         for place in places_of(&places, pod) {
-            let tally = by_place.entry(place).or_default();
+            let tally = by_place.entry(place.clone()).or_default();
             tally.failing += 1;
             tally.roots.insert(root.clone());
         }
         for image in images(pod) {
-            let tally = by_image.entry(image).or_default();
+            let tally = by_image.entry(image.clone()).or_default();
             tally.failing += 1;
             tally.roots.insert(root.clone());
         }
@@ -68,10 +68,14 @@ pub fn shared(cluster: &Cluster, now: Timestamp) -> Vec<Shared> {
     for pod in cluster.pods().filter(|pod| !is_finished(pod)) {
         total += 1;
         for place in places_of(&places, pod) {
-            by_place.entry(place).and_modify(|tally| tally.all += 1);
+            if let Some(tally) = by_place.get_mut(place) {
+                tally.all += 1;
+            }
         }
         for image in images(pod) {
-            by_image.entry(image).and_modify(|tally| tally.all += 1);
+            if let Some(tally) = by_image.get_mut(image) {
+                tally.all += 1;
+            }
         }
     }
     let of = |what: String, tally: &Tally| telling(what, tally, failing.len(), total);
@@ -102,8 +106,7 @@ fn workload_of(cluster: &Cluster, pod: &Arc<Object>) -> String {
 }
 
 /// The domains of each node, a level's place with its value.
-fn places(cluster: &Cluster) -> BTreeMap<&str, Vec<(usize, Name)>> {
-    let levels = levels(cluster, &[]);
+fn places<'a>(cluster: &'a Cluster, levels: &[Level]) -> BTreeMap<&'a str, Vec<(usize, Name)>> {
     let of = |node: &Object| {
         let domains = levels.iter().enumerate();
         let named = domains.filter_map(|(place, level)| {
@@ -116,17 +119,19 @@ fn places(cluster: &Cluster) -> BTreeMap<&str, Vec<(usize, Name)>> {
     nodes.map(|node| (node.name(), of(node))).collect()
 }
 
-fn places_of(places: &BTreeMap<&str, Vec<(usize, Name)>>, pod: &Object) -> Vec<(usize, Name)> {
+fn places_of<'a>(
+    places: &'a BTreeMap<&str, Vec<(usize, Name)>>,
+    pod: &Object,
+) -> &'a [(usize, Name)] {
     let node = pod.pod().and_then(|pod| pod.node.as_ref());
     let places = node.and_then(|node| places.get(node.as_str()));
-    places.cloned().unwrap_or_default()
+    places.map(Vec::as_slice).unwrap_or_default()
 }
 
-fn images(pod: &Object) -> BTreeSet<Name> {
+/// Each once, however many containers run it.
+fn images(pod: &Object) -> BTreeSet<&Name> {
     let containers = pod.pod().into_iter().flat_map(|pod| pod.containers.iter());
-    containers
-        .map(|container| container.image.clone())
-        .collect()
+    containers.map(|container| &container.image).collect()
 }
 
 /// How telling it is, where it is at all.
