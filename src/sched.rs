@@ -33,6 +33,7 @@ pub mod spec;
 pub mod surroundings;
 pub mod template;
 pub mod verdict;
+pub mod whereabouts;
 
 pub use configuration::{Configuration, Profile};
 pub use cycle::{Cycle, CycleOutcome, Nomination, Victim};

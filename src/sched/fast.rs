@@ -10,6 +10,7 @@ mod contributions;
 mod counter;
 mod index;
 mod local;
+mod mold;
 mod plan;
 mod preempt;
 mod seats;
@@ -22,6 +23,7 @@ use rustc_hash::FxHashMap;
 
 use self::index::{Columns, Index};
 use self::local::Local;
+use self::mold::Molds;
 use super::configuration::Profile;
 use super::explain::{Decision, decide};
 use super::framework::{self, Subject};
@@ -72,6 +74,7 @@ pub struct Fast {
     /// The numbering of nodes and templates that all of this is about.
     ids: u64,
     indexes: FxHashMap<IndexKey, Index>,
+    molds: Molds,
     dry_runs: preempt::DryRuns,
     tick: u64,
 }
@@ -182,7 +185,10 @@ impl Fast {
             self.indexes.remove(&key);
         }
         self.evict(snapshot.node_count());
-        let mut index = Index::build(snapshot, profile, subject, &mut self.columns);
+        let profile = (profile, key.profile);
+        let mut index = self
+            .molds
+            .cast(snapshot, profile, subject, &mut self.columns);
         index.used = tick;
         self.indexes.insert(key, index);
         key
@@ -204,6 +210,7 @@ impl Fast {
         } else {
             self.columns.clear();
             self.indexes.clear();
+            self.molds.clear();
             self.dry_runs.clear();
         }
         self.position = log.end();

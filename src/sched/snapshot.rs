@@ -16,10 +16,11 @@ use super::log::{Event, Log};
 use super::node_info::{NodeInfo, PodEntry};
 use super::nominations::Nominations;
 use super::plugins::gpu_share;
-use super::plugins::image_locality::{ImageSpread, Images};
+use super::plugins::image_locality::Images;
 use super::surroundings::{Surroundings, WATCHED};
 use super::template::{ReadPod, Reading, Template, TemplateError, TemplateId, Templates};
 use super::verdict::Plugin;
+use super::whereabouts::Whereabouts;
 use crate::k8s::{Change, ChangeKind, Cluster, Name, Object, ObjectKey, Resource, resources};
 
 /// For configurations without profiles.
@@ -51,6 +52,7 @@ pub struct Snapshot {
     templates: Arc<Templates>,
     surroundings: Arc<Surroundings>,
     images: Arc<Images>,
+    whereabouts: Arc<Whereabouts>,
     /// Pods that name a node which is not (yet, or no longer) there.
     orphans: Arc<BTreeMap<Name, Vec<PodEntry>>>,
     /// Pending pods by the node that preemption promised them.
@@ -94,6 +96,7 @@ impl Snapshot {
             templates: Arc::default(),
             surroundings: Arc::default(),
             images: Arc::default(),
+            whereabouts: Arc::default(),
             orphans: Arc::default(),
             nominations: Arc::default(),
             gpu_workload: Arc::default(),
@@ -229,6 +232,11 @@ impl Snapshot {
         &self.images
     }
 
+    /// Where the pods on nodes are, by template.
+    pub fn whereabouts(&self) -> &Whereabouts {
+        &self.whereabouts
+    }
+
     pub fn templates(&self) -> &Templates {
         &self.templates
     }
@@ -303,7 +311,7 @@ impl Snapshot {
     pub fn assume(&mut self, entry: PodEntry, node: NodeId) {
         self.forget(&entry.object.key, node);
         if self.node(node).is_some() {
-            record(&mut self.log, &mut self.gpu_workload, &entry, (node, 1));
+            self.books().record(&entry, (node, 1));
         }
         if let Some(info) = self.node_mut(node) {
             info.add(entry);
@@ -314,7 +322,7 @@ impl Snapshot {
     pub fn forget(&mut self, pod: &ObjectKey, node: NodeId) -> Option<PodEntry> {
         let place = self.node(node)?.find(pod)?;
         let entry = self.node_mut(node)?.remove_at(place);
-        record(&mut self.log, &mut self.gpu_workload, &entry, (node, -1));
+        self.books().record(&entry, (node, -1));
         Some(entry)
     }
 
@@ -358,7 +366,7 @@ impl Snapshot {
         if known.images != node.images {
             let images = Arc::clone(&known.images);
             self.generations.images += 1;
-            count_images(&mut self.images, &images, &node.images);
+            Images::replace(&mut self.images, id, &images, &node.images);
         }
         if moves {
             self.log_pods(id, -1);
@@ -381,12 +389,22 @@ impl Snapshot {
         }
     }
 
+    fn books(&mut self) -> Books<'_> {
+        Books {
+            log: &mut self.log,
+            gpu_workload: &mut self.gpu_workload,
+            whereabouts: &mut self.whereabouts,
+        }
+    }
+
     /// All pods of a node leave it or come to it, for those who read the log.
     fn log_pods(&mut self, id: NodeId, delta: i8) {
-        if let Some(node) = self.nodes.get(id.index()).and_then(Option::as_deref) {
-            for entry in &node.pods {
-                record(&mut self.log, &mut self.gpu_workload, entry, (id, delta));
-            }
+        let Some(node) = self.nodes.get(id.index()).and_then(Option::clone) else {
+            return;
+        };
+        let mut books = self.books();
+        for entry in &node.pods {
+            books.record(entry, (id, delta));
         }
     }
 
@@ -395,8 +413,8 @@ impl Snapshot {
         self.births += 1;
         node.version = self.births << 32;
         self.generations.images += u64::from(!self.images.is_empty() || !node.images.is_empty());
-        count_images(&mut self.images, &[], &node.images);
         let id = self.free.pop().unwrap_or(NodeId::of(self.nodes.len()));
+        Images::replace(&mut self.images, id, &[], &node.images);
         Arc::make_mut(&mut self.ids).insert(node.name.clone(), id);
         let node = Some(Arc::new(node));
         match self.nodes.get_mut(id.index()) {
@@ -419,7 +437,7 @@ impl Snapshot {
         self.free.push(id);
         self.log.push(Event::Place(id));
         self.generations.images += u64::from(!self.images.is_empty());
-        count_images(&mut self.images, &node.images, &[]);
+        Images::replace(&mut self.images, id, &node.images, &[]);
         if !node.pods.is_empty() {
             Arc::make_mut(&mut self.orphans).insert(node.name.clone(), node.pods.clone());
         }
@@ -530,6 +548,7 @@ impl Snapshot {
         let position = self.generations.labels;
         let keys = self.templates.label_keys_since(position).to_vec();
         self.generations.labels += keys.len();
+        let mut is_widened = false;
         for key in &keys {
             let mut known: FxHashMap<(TemplateId, Name), (TemplateId, Arc<Template>)> =
                 FxHashMap::default();
@@ -548,6 +567,7 @@ impl Snapshot {
             for node in self.nodes.iter_mut().flatten() {
                 if node.pods.iter().any(has_label) {
                     Arc::make_mut(node).pods.iter_mut().for_each(&mut widen);
+                    is_widened = true;
                 }
             }
             for pods in Arc::make_mut(&mut self.orphans).values_mut() {
@@ -565,27 +585,49 @@ impl Snapshot {
                 nominations.insert(entry, &node);
             }
         }
+        if is_widened {
+            self.find_all();
+        }
         !keys.is_empty()
+    }
+
+    /// Looks every pod up anew: they have other templates than before.
+    fn find_all(&mut self) {
+        let mut known = Whereabouts::default();
+        for (id, node) in self.numbered_nodes() {
+            for entry in &node.pods {
+                let is_live = !entry.is_terminating();
+                known.count((entry.id, &entry.template), id, 1, is_live);
+            }
+        }
+        self.whereabouts = Arc::new(known);
     }
 }
 
-/// A pod came to a node (+1) or left it (-1).
-fn record(
-    log: &mut Log,
-    workload: &mut Arc<Workload>,
-    entry: &PodEntry,
-    (node, delta): (NodeId, i8),
-) {
-    let spec = &entry.template.spec;
-    if spec.gpu.is_some() {
-        Arc::make_mut(workload).count(spec, delta);
+/// What is written down of every pod that comes or goes.
+struct Books<'a> {
+    log: &'a mut Log,
+    gpu_workload: &'a mut Arc<Workload>,
+    whereabouts: &'a mut Arc<Whereabouts>,
+}
+
+impl Books<'_> {
+    /// A pod came to a node (+1) or left it (-1).
+    fn record(&mut self, entry: &PodEntry, (node, delta): (NodeId, i8)) {
+        let spec = &entry.template.spec;
+        if spec.gpu.is_some() {
+            Arc::make_mut(self.gpu_workload).count(spec, delta);
+        }
+        let is_live = !entry.is_terminating();
+        let known = Arc::make_mut(self.whereabouts);
+        known.count((entry.id, &entry.template), node, delta, is_live);
+        self.log.push(Event::Pod {
+            node,
+            template: entry.id,
+            delta,
+            live: is_live,
+        });
     }
-    log.push(Event::Pod {
-        node,
-        template: entry.id,
-        delta,
-        live: !entry.is_terminating(),
-    });
 }
 
 /// Whether objects of this type decide which pods select which.
@@ -598,26 +640,4 @@ fn is_selecting(resource: &Resource) -> bool {
         resources::STATEFUL_SETS,
     ]
     .contains(resource)
-}
-
-fn count_images(images: &mut Arc<Images>, gone: &[(Name, i64)], come: &[(Name, i64)]) {
-    if gone.is_empty() && come.is_empty() {
-        return;
-    }
-    let images = Arc::make_mut(images);
-    for (name, _) in gone {
-        if let Some(spread) = images.get_mut(name) {
-            spread.node_count -= 1;
-            if spread.node_count == 0 {
-                images.remove(name);
-            }
-        }
-    }
-    for (name, size) in come {
-        let spread = images.entry(name.clone()).or_insert(ImageSpread {
-            size: *size,
-            node_count: 0,
-        });
-        spread.node_count += 1;
-    }
 }

@@ -2,7 +2,8 @@
 
 use super::column::Key;
 use super::counter::Role;
-use super::index::{Columns, Index, Stale};
+use super::index::{Index, Stale};
+use super::plan::{Effect, Plan};
 use crate::sched::configuration::Profile;
 use crate::sched::snapshot::{NodeId, Snapshot};
 use crate::sched::template::{Template, TemplateId};
@@ -21,8 +22,6 @@ pub struct Contributions {
     /// By template: one more than the number of its list, zero while unknown.
     numbers: Vec<u32>,
     lists: Vec<Vec<Contribution>>,
-    /// Whether any list has anything in it.
-    pub any: bool,
 }
 
 impl Contributions {
@@ -32,7 +31,6 @@ impl Contributions {
     }
 
     fn insert(&mut self, template: TemplateId, list: Vec<Contribution>) -> usize {
-        self.any |= !list.is_empty();
         let number = self
             .lists
             .iter()
@@ -51,47 +49,56 @@ impl Contributions {
     }
 }
 
+/// What each pod of a template adds to which counters of another.
+#[derive(Debug)]
+pub struct Bearing {
+    id: TemplateId,
+    pub effects: Vec<Effect>,
+}
+
+/// The templates whose pods add anything, as far as they have pods on nodes.
+pub fn bearing_on(
+    snapshot: &Snapshot,
+    profile: &Profile,
+    plan: &Plan,
+    template: &Template,
+) -> Vec<Bearing> {
+    let ids = snapshot.whereabouts().bearing_on(template);
+    let bearing = ids.into_iter().filter_map(|id| {
+        let other = snapshot.templates().get(id)?;
+        let effects = plan.effects(profile, template, other);
+        (!effects.is_empty()).then_some(Bearing { id, effects })
+    });
+    bearing.collect()
+}
+
 impl Index {
-    /// Counts all pods, and opens the counters that terms of theirs need.
-    pub fn count_all(
-        &mut self,
-        snapshot: &Snapshot,
-        profile: &Profile,
-        template: &Template,
-        columns: &mut Columns,
-    ) {
-        for (node, info) in snapshot.numbered_nodes() {
-            for entry in &info.pods {
-                let number = self.contributions.known(entry.id).unwrap_or_else(|| {
-                    self.learn_at_first(snapshot, profile, template, entry.id, columns)
-                });
-                self.contribute(number, node, 1, !entry.is_terminating());
+    /// Counts all pods that bear on this template, and marks their nodes. Every counter that they need
+    /// is there.
+    pub fn count_all(&mut self, snapshot: &Snapshot, bearing: Vec<Bearing>) {
+        for Bearing { id, effects } in bearing {
+            let Some(list) = self.resolve(effects) else {
+                continue;
+            };
+            let number = self.contributions.insert(id, list);
+            for spot in snapshot.whereabouts().of(id) {
+                self.contribute(number, spot.node, i64::from(spot.live), true);
+                self.contribute(number, spot.node, i64::from(spot.terminating), false);
+                self.mark(spot.node);
             }
         }
     }
 
-    fn learn_at_first(
-        &mut self,
-        snapshot: &Snapshot,
-        profile: &Profile,
-        template: &Template,
-        id: TemplateId,
-        columns: &mut Columns,
-    ) -> usize {
-        let other = snapshot.templates().get(id);
-        let effects = other.map(|other| self.plan.effects(profile, template, other));
-        let list = effects.into_iter().flatten().map(|effect| {
-            let counter = self.counter(effect.role, &effect.key).unwrap_or_else(|| {
-                self.add_counter(snapshot, template, effect.role, &effect.key, columns)
-            });
-            Contribution {
-                counter,
+    /// Effects with their counters; `None` where one has no counter.
+    fn resolve(&self, effects: Vec<Effect>) -> Option<Vec<Contribution>> {
+        let effects = effects.into_iter().map(|effect| {
+            Some(Contribution {
+                counter: self.counter(effect.role, &effect.key)?,
                 amount: effect.amount,
                 live_only: effect.live_only,
-            }
+            })
         });
-        let list: Vec<Contribution> = list.collect();
-        self.contributions.insert(id, list)
+        effects.collect()
     }
 
     /// A pod of this template came to a node or left it.
@@ -122,16 +129,8 @@ impl Index {
     ) -> Result<usize, Stale> {
         let other = snapshot.templates().get(id).ok_or(Stale)?;
         let effects = self.plan.effects(profile, template, other);
-        let list = effects.into_iter().map(|effect| {
-            // A new counter changes every signature.
-            let counter = self.counter(effect.role, &effect.key).ok_or(Stale)?;
-            Ok(Contribution {
-                counter,
-                amount: effect.amount,
-                live_only: effect.live_only,
-            })
-        });
-        let list = list.collect::<Result<Vec<Contribution>, Stale>>()?;
+        // A new counter changes every signature.
+        let list = self.resolve(effects).ok_or(Stale)?;
         Ok(self.contributions.insert(id, list))
     }
 

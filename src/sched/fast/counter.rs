@@ -24,7 +24,7 @@ impl Role {
 }
 
 /// Sums by value of one column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Counter {
     pub role: Role,
     /// Index of the column among the template's.
@@ -39,7 +39,7 @@ pub struct Counter {
 }
 
 /// The smallest sum over the values in question, without looking at all of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Min {
     /// How many values have this sum.
     histogram: Vec<u32>,

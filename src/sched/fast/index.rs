@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::column::{Column, Key, NO_VALUE};
-use super::contributions::Contributions;
+use super::contributions::{Bearing, Contributions};
 use super::counter::{Counter, Min, Role};
 use super::local::{self, Local, Out};
 use super::plan::Plan;
@@ -37,11 +37,11 @@ pub struct NodeFacts {
 }
 
 /// A topology key and where its part of the signature begins.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dimension {
     pub key: Key,
     /// The value's number by node, as far as this index has followed the log.
-    values: Vec<u32>,
+    values: Arc<Vec<u32>>,
     /// No value belongs to more than one node. It may become so later, but not cease to be.
     pub is_unique: bool,
     pub slot: usize,
@@ -67,6 +67,8 @@ pub struct Index {
     generations: Generations,
     /// For eviction: when it was last used.
     pub used: u64,
+    /// Other pods and images are left out, for good.
+    is_blank: bool,
     pub plan: Plan,
     /// Whether the pod selects itself, for each hard constraint.
     pub selects_itself: Vec<bool>,
@@ -98,24 +100,24 @@ pub struct Stale;
 pub type Columns = FxHashMap<Key, Column>;
 
 impl Index {
-    pub fn build(
+    /// What the template's own demands make of all nodes, with these counters at zero: no other pod
+    /// and no image counts yet, nor will any.
+    pub fn blank(
         snapshot: &Snapshot,
         profile: &Profile,
         subject: &Subject,
+        (plan, counters): (Plan, &[(Role, Key)]),
         columns: &mut Columns,
     ) -> Self {
         let template = &subject.template;
-        let plan = Plan::of(snapshot, profile, template);
+        let local = Local::of(profile, subject);
         let mut index = Self {
             position: snapshot.log().end(),
             generations: snapshot.generations(),
             used: 0,
-            selects_itself: plan
-                .hard
-                .iter()
-                .map(|constraint| constraint.selects(template))
-                .collect(),
-            matches_own_affinity: plan.matches_all_affinity(template),
+            is_blank: true,
+            selects_itself: Vec::new(),
+            matches_own_affinity: false,
             plan,
             dimensions: Vec::new(),
             counters: Vec::new(),
@@ -129,19 +131,13 @@ impl Index {
             dirty: Vec::new(),
             is_dirty: Vec::new(),
             signature: Vec::new(),
-            local: Local::of(profile, subject),
-            typical: None,
+            typical: (local.weights.gpus != 0).then(|| Arc::clone(snapshot.typical_gpu_pods())),
+            local,
             finds_images: false,
         };
-        index.finds_images = index.local.weights.images != 0
-            && image_locality::is_anywhere(snapshot.images(), &template.spec);
-        if index.local.weights.gpus != 0 {
-            index.typical = Some(Arc::clone(snapshot.typical_gpu_pods()));
+        for (role, key) in counters {
+            index.add_counter(snapshot, template, *role, key, columns);
         }
-        for (role, key) in index.plan.own_roles() {
-            index.add_counter(snapshot, template, role, &key, columns);
-        }
-        index.count_all(snapshot, profile, template, columns);
         index.lay_out();
         for (id, node) in snapshot.numbered_nodes() {
             index.learn_facts(snapshot, profile, template, id, node);
@@ -150,14 +146,62 @@ impl Index {
         index
     }
 
-    pub(super) fn add_counter(
+    /// A template's index from this blank one, whose counters are those that it needs.
+    pub fn cast(
+        &self,
+        snapshot: &Snapshot,
+        profile: &Profile,
+        subject: &Subject,
+        (plan, bearing): (Plan, Vec<Bearing>),
+    ) -> Self {
+        let template = &subject.template;
+        let hard = plan.hard.iter();
+        let mut index = Self {
+            position: self.position,
+            generations: self.generations,
+            used: 0,
+            is_blank: false,
+            selects_itself: hard.map(|wish| wish.selects(template)).collect(),
+            matches_own_affinity: plan.matches_all_affinity(template),
+            plan,
+            dimensions: self.dimensions.clone(),
+            counters: self.counters.clone(),
+            affinity_marks: 0,
+            existing_marks: 0,
+            contributions: Contributions::default(),
+            touched_by: FxHashMap::default(),
+            facts: self.facts.clone(),
+            fact_numbers: self.fact_numbers.clone(),
+            seats: self.seats.clone(),
+            dirty: Vec::new(),
+            is_dirty: Vec::new(),
+            signature: Vec::new(),
+            typical: self.typical.clone(),
+            local: self.local,
+            finds_images: self.local.weights.images != 0
+                && snapshot.images().has_any_of(&template.spec),
+        };
+        index.count_all(snapshot, bearing);
+        if index.finds_images {
+            for id in snapshot.images().holders(&template.spec) {
+                if let Some(node) = snapshot.node(id) {
+                    index.learn_facts(snapshot, profile, template, id, node);
+                    index.mark(id);
+                }
+            }
+        }
+        index.settle(snapshot, profile, subject);
+        index
+    }
+
+    fn add_counter(
         &mut self,
         snapshot: &Snapshot,
         template: &Template,
         role: Role,
         key: &Key,
         columns: &mut Columns,
-    ) -> usize {
+    ) {
         let known = self
             .dimensions
             .iter()
@@ -168,7 +212,7 @@ impl Index {
                 .or_insert_with(|| Column::of(snapshot, key));
             self.dimensions.push(Dimension {
                 key: key.clone(),
-                values: column.values.clone(),
+                values: Arc::new(column.values.clone()),
                 is_unique: column.is_unique(),
                 slot: 0,
             });
@@ -191,7 +235,6 @@ impl Index {
             }
         }
         self.counters.push(counter);
-        self.counters.len() - 1
     }
 
     /// Notes whether a node's pods count from now on.
@@ -297,12 +340,14 @@ impl Index {
             return Err(Stale);
         }
         if generations.images != self.generations.images
+            && !self.is_blank
             && self.local.weights.images != 0
-            && (self.finds_images || image_locality::is_anywhere(snapshot.images(), &template.spec))
+            && (self.finds_images || snapshot.images().has_any_of(&template.spec))
         {
             return Err(Stale);
         }
         if generations.selectors != self.generations.selectors
+            && !self.is_blank
             && Plan::of(snapshot, profile, template) != self.plan
         {
             return Err(Stale);
@@ -325,25 +370,30 @@ impl Index {
                     template: id,
                     delta,
                     live,
-                } => {
+                } if !self.is_blank => {
                     let amount = (i64::from(delta), live);
                     self.count(snapshot, profile, template, (id, node), amount)?;
                 }
                 Event::Place(node) => {
                     self.move_place(snapshot, profile, template, node, columns)?;
                 }
-                Event::Node(_) => {}
+                Event::Pod { .. } | Event::Node(_) => {}
             }
             self.mark(event.node());
         }
         self.position = snapshot.log().end();
+        self.settle(snapshot, profile, subject);
+        Ok(())
+    }
+
+    /// Looks at all nodes that were marked.
+    fn settle(&mut self, snapshot: &Snapshot, profile: &Profile, subject: &Subject) {
         while let Some(node) = self.dirty.pop() {
             if let Some(is_dirty) = self.is_dirty.get_mut(node.index()) {
                 *is_dirty = false;
             }
             self.refresh(snapshot, profile, subject, node);
         }
-        Ok(())
     }
 
     /// A node came, went, or changed its labels, taints or cordon. The log takes its pods off before
@@ -372,10 +422,11 @@ impl Index {
             if dimension.is_unique && !column.is_unique() {
                 return Err(Stale);
             }
-            if dimension.values.len() <= id.index() {
-                dimension.values.resize(id.index() + 1, NO_VALUE);
+            let values = Arc::make_mut(&mut dimension.values);
+            if values.len() <= id.index() {
+                values.resize(id.index() + 1, NO_VALUE);
             }
-            if let Some(place) = dimension.values.get_mut(id.index()) {
+            if let Some(place) = values.get_mut(id.index()) {
                 *place = column.values.get(id.index()).copied().unwrap_or(NO_VALUE);
             }
         }

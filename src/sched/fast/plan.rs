@@ -16,7 +16,7 @@ use super::column::Key;
 use super::counter::Role;
 
 /// Everything of a template that looks beyond one node.
-#[derive(PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     pub hard: Vec<Constraint>,
     pub soft: SoftConstraints,

@@ -38,7 +38,7 @@ struct Seat {
 const ABSENT: i32 = -1;
 
 /// Nodes alike in all but their local score.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Bucket {
     pub signature: Box<[i64]>,
     /// Sorted; none is empty.
@@ -47,7 +47,7 @@ pub struct Bucket {
     is_spare: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Level {
     score: i32,
     nodes: Vec<NodeId>,
@@ -61,7 +61,7 @@ impl Bucket {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Seats {
     by_node: Vec<Seat>,
     pub buckets: Vec<Bucket>,
