@@ -75,9 +75,13 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, f64) {
 fn fleet(nodes: usize, pods: usize) -> Cluster {
     let mut cluster = Cluster::default();
     for number in 0..NAMESPACES {
-        put(&mut cluster, resources::NAMESPACES, &json!({
-            "metadata": {"name": namespace(number), "labels": {"kubernetes.io/metadata.name": namespace(number)}},
-        }));
+        put(
+            &mut cluster,
+            resources::NAMESPACES,
+            &json!({
+                "metadata": {"name": namespace(number), "labels": {"kubernetes.io/metadata.name": namespace(number)}},
+            }),
+        );
     }
     for number in 0..nodes {
         put(&mut cluster, resources::NODES, &node(number));
@@ -85,10 +89,14 @@ fn fleet(nodes: usize, pods: usize) -> Cluster {
     for service in 0..pods / PODS_EACH {
         put(&mut cluster, resources::REPLICA_SETS, &replica_set(service));
         if service % SERVED == 0 {
-            put(&mut cluster, resources::SERVICES, &json!({
-                "metadata": {"name": format!("service-{service}"), "namespace": namespace(service)},
-                "spec": {"selector": {"app": format!("service-{service}")}},
-            }));
+            put(
+                &mut cluster,
+                resources::SERVICES,
+                &json!({
+                    "metadata": {"name": format!("service-{service}"), "namespace": namespace(service)},
+                    "spec": {"selector": {"app": format!("service-{service}")}},
+                }),
+            );
         }
         for replica in 0..PODS_EACH {
             // A step that is prime to the number of machines: neighbours are far apart.
@@ -141,7 +149,12 @@ fn labels(service: usize) -> Value {
 fn pod(service: usize, replica: usize, at: usize) -> Value {
     let set = format!("service-{service}-6c9f8");
     let name = format!("{set}-{replica:02}");
-    let sizes = [("250m", "512Mi"), ("500m", "2Gi"), ("1", "3Gi"), ("2", "8Gi")];
+    let sizes = [
+        ("250m", "512Mi"),
+        ("500m", "2Gi"),
+        ("1", "3Gi"),
+        ("2", "8Gi"),
+    ];
     let (cpu, memory) = sizes[service % sizes.len()];
     json!({
         "metadata": {"name": name, "namespace": namespace(service), "uid": name, "labels": labels(service),

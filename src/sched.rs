@@ -16,6 +16,7 @@ pub mod fast;
 pub mod framework;
 pub mod gpu;
 pub mod hints;
+pub mod kept;
 pub mod log;
 pub mod nearest;
 pub mod node_info;

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 
 use super::key::{Name, ObjectKey, Resource, Revision, Uid};
@@ -160,6 +161,52 @@ impl Cluster {
             .range(from..)
             .take_while(move |(space, _)| space == namespace)
             .filter_map(move |scoped| table?.get(scoped))
+    }
+
+    /// The objects of these types alone, without indexes.
+    pub fn only(&self, resources: &[Resource]) -> Self {
+        let tables = resources.iter().filter_map(|resource| {
+            let table = self.tables.get(resource)?;
+            Some((resource.clone(), table.clone()))
+        });
+        Self {
+            tables: tables.collect(),
+            revision: self.revision,
+            ..Self::default()
+        }
+    }
+
+    /// What leads from an earlier value to this one, each object once. What the two have in common
+    /// is not looked at, so that it costs what changed.
+    pub fn changes_since(&self, before: &Self) -> Vec<Change> {
+        let (none, mut changes) = (Table::default(), Vec::new());
+        let gone = before.tables.keys();
+        let gone = gone.filter(|resource| !self.tables.contains_key(*resource));
+        for resource in self.tables.keys().chain(gone) {
+            let earlier = before.tables.get(resource).unwrap_or(&none);
+            let now = self.tables.get(resource).unwrap_or(&none);
+            changes.extend(earlier.diff(now).map(|item| match item {
+                DiffItem::Add(_, object) => Change {
+                    kind: ChangeKind::Added,
+                    object: Arc::clone(object),
+                    previous: None,
+                },
+                DiffItem::Update {
+                    old: (_, previous),
+                    new: (_, object),
+                } => Change {
+                    kind: ChangeKind::Modified,
+                    object: Arc::clone(object),
+                    previous: Some(Arc::clone(previous)),
+                },
+                DiffItem::Remove(_, object) => Change {
+                    kind: ChangeKind::Deleted,
+                    object: Arc::clone(object),
+                    previous: Some(Arc::clone(object)),
+                },
+            }));
+        }
+        changes
     }
 
     /// Adds or replaces an object and returns what was there. The revision rises with the object's.

@@ -15,6 +15,7 @@ use rustc_hash::FxHashSet;
 
 use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
 
+use crate::sched::kept::Kept;
 use crate::stdx::humanize::thousands;
 
 use super::pages::timeline::model::Timeline;
@@ -25,6 +26,8 @@ use super::printed::{Printed, PrintedEvent};
 pub const FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// Change times kept: those of the last seconds are asked for, a storm is cut off.
 const CHANGES_MAX: usize = 20_000;
+/// How long the scheduler's snapshot outlasts the last question, at least.
+const SCHEDULER_STAYS: SignedDuration = SignedDuration::from_mins(2);
 
 #[derive(Clone, Debug, Default)]
 pub struct Cache {
@@ -42,6 +45,9 @@ pub struct Cache {
     /// The last changes, so that a page looks only at what is new, and how many there were before.
     log: VecDeque<Logged>,
     logged: u64,
+    scheduler: Arc<Kept>,
+    /// When the scheduler's snapshot was last looked after.
+    rested: Option<Timestamp>,
 }
 
 /// An object that came, changed or is gone. What it is now is in the cluster.
@@ -355,8 +361,18 @@ impl Cache {
         }
     }
 
-    /// Drops change marks that are no longer shown.
+    /// The cluster as the scheduler reads it, for all who have questions.
+    pub fn scheduler(&self) -> Arc<Kept> {
+        Arc::clone(&self.scheduler)
+    }
+
+    /// Drops change marks that are no longer shown, and the scheduler's snapshot once nobody asks.
     pub fn forget_old(&mut self, now: Timestamp) {
+        let is_due = |at: Timestamp| now.duration_since(at) >= SCHEDULER_STAYS;
+        if self.rested.is_none_or(is_due) {
+            self.rested = Some(now);
+            self.scheduler.rest();
+        }
         while let Some((at, uid)) = self.recent.front() {
             if now.duration_since(*at) < FRESH && self.recent.len() <= CHANGES_MAX {
                 break;

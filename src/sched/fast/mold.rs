@@ -77,8 +77,9 @@ impl Molds {
         let place = self.find(snapshot, profile, &pattern, columns);
         let place = place.unwrap_or_else(|| {
             self.evict(snapshot.node_count());
-            self.list
-                .push(Mold::of(pattern, &plan, snapshot, profile, subject, columns));
+            self.list.push(Mold::of(
+                pattern, &plan, snapshot, profile, subject, columns,
+            ));
             self.list.len() - 1
         });
         let Some(mold) = self.list.get_mut(place) else {

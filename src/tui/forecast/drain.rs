@@ -11,13 +11,13 @@ use crate::tui::actions::action::Target;
 use crate::tui::actions::proposal::{Consequence, Weight};
 
 /// The scheduler's answer for the pods of these nodes.
-pub fn forecast(cluster: &Cluster, nodes: &[Target]) -> Vec<Consequence> {
+pub fn forecast(cluster: &Cluster, snapshot: &Snapshot, nodes: &[Target]) -> Vec<Consequence> {
     let survey = Survey::of(cluster);
     let rows: Vec<Row> = nodes
         .iter()
         .filter_map(|node| survey.node_row(&node.key.name))
         .collect();
-    words(&lose(&Snapshot::of(cluster), &survey, &rows))
+    words(&lose(snapshot, &survey, &rows))
 }
 
 fn words(loss: &DomainLoss) -> Vec<Consequence> {
@@ -72,7 +72,9 @@ mod tests {
             owned("web-1", "2Gi"),
             owned("web-2", "20Gi"),
         ];
-        let found = forecast(&cluster(&drafts), &[Target::of(&drafts[0].build())]);
+        let cluster = cluster(&drafts);
+        let node = Target::of(&drafts[0].build());
+        let found = forecast(&cluster, &Snapshot::of(&cluster), &[node]);
         let texts: Vec<&str> = found.iter().map(|note| note.text.as_str()).collect();
         assert_eq!(
             texts,

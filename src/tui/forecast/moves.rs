@@ -64,24 +64,27 @@ impl MovesQuestion {
 }
 
 /// The moves; the error says why there can be none.
-pub fn moves(cluster: &Cluster, question: &MovesQuestion) -> Result<Moves, String> {
+pub fn moves(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    question: &MovesQuestion,
+) -> Result<Moves, String> {
     let goal = match &question.goal {
         MovesGoal::Machines => Goal::FreeMachines,
         MovesGoal::Spread(word) => Goal::HealSpread {
             key: label(cluster, word)?,
         },
     };
-    let snapshot = Snapshot::of(cluster);
     let options = Options {
         empty_dirs: question.empty_dirs,
         ..Options::default()
     };
-    let rebalance = rebalance(&snapshot, &goal, options, &mut || true);
+    let rebalance = rebalance(snapshot, &goal, options, &mut || true);
     let (key, compaction) = match goal {
         Goal::HealSpread { key } => (key, None),
         Goal::FreeMachines => {
             let is_small = cluster.count(&resources::PODS) <= PODS_MAX;
-            let found = is_small.then(|| compact(&snapshot, TRIALS, 0, &mut || true));
+            let found = is_small.then(|| compact(snapshot, TRIALS, 0, &mut || true));
             (Name::new_static(level::ZONE), found)
         }
     };

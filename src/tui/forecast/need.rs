@@ -10,8 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use rustc_hash::FxHasher;
 
 use crate::k8s::Cluster;
-use crate::sched::Snapshot;
 use crate::sched::compaction::{Compaction, TRIALS, compact};
+use crate::sched::kept::Kept;
 use crate::stdx::clock;
 
 /// Above this many pods a figure takes so long that the command line is the place to ask for it.
@@ -114,7 +114,7 @@ impl Pace {
 }
 
 /// The figure of this cluster, unless it would be the known one.
-pub fn needed(cluster: &Cluster, known: Option<Needed>) -> Needed {
+pub fn needed(cluster: &Cluster, scheduler: &Kept, known: Option<Needed>) -> Needed {
     let fingerprint = fingerprint(cluster);
     if let Some(known) = known
         && known.fingerprint == fingerprint
@@ -122,7 +122,7 @@ pub fn needed(cluster: &Cluster, known: Option<Needed>) -> Needed {
         return known;
     }
     let start = clock::instant();
-    let compaction = compact(&Snapshot::of(cluster), TRIALS, 0, &mut || true);
+    let compaction = compact(&scheduler.snapshot(cluster), TRIALS, 0, &mut || true);
     Needed {
         compaction,
         fingerprint,
@@ -162,7 +162,8 @@ mod tests {
     #[test]
     fn the_figure_is_made_again_only_of_something_else() {
         let start = cluster(&[node("a"), node("b"), web("x").node("a"), web("y").node("b")]);
-        let first = needed(&start, None);
+        let scheduler = Kept::default();
+        let first = needed(&start, &scheduler, None);
         assert_eq!(first.compaction.fewest(), Some(1));
         let marked = Needed {
             compaction: Compaction {
@@ -171,7 +172,7 @@ mod tests {
             },
             ..first.clone()
         };
-        let same = needed(&start, Some(marked.clone()));
+        let same = needed(&start, &scheduler, Some(marked.clone()));
         assert_eq!(same.compaction.needed, [77]);
         for changed in [
             vec![node("a"), node("b"), web("x").node("a")],
@@ -184,7 +185,7 @@ mod tests {
                 web("y").node("b"),
             ],
         ] {
-            let anew = needed(&cluster(&changed), Some(marked.clone()));
+            let anew = needed(&cluster(&changed), &scheduler, Some(marked.clone()));
             assert_ne!(anew.compaction.needed, [77]);
         }
     }

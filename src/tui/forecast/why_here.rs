@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::k8s::{Cluster, Name, Object};
+use crate::k8s::{Name, Object};
 use crate::sched::{Explanation, Snapshot, Verdict};
 use crate::stdx::humanize::counted;
 
@@ -17,8 +17,8 @@ pub struct WhyHere {
 }
 
 /// Explains a pod as if it were still to be placed, without itself in the way.
-pub fn why_here(cluster: &Cluster, pod: &Arc<Object>) -> WhyHere {
-    let snapshot = Snapshot::of(cluster).without_pods([pod]);
+pub fn why_here(snapshot: &Snapshot, pod: &Arc<Object>) -> WhyHere {
+    let snapshot = snapshot.without_pods([pod]);
     let here = pod.pod().and_then(|columns| columns.node.clone());
     match snapshot.explain(pod) {
         Ok(explanation) => words(&explanation, here.as_ref()),
@@ -106,7 +106,7 @@ mod tests {
             web.clone(),
         ]);
         // The scores themselves are the scheduler's business and tested there.
-        let found = why_here(&cluster, &web.build()).verdict;
+        let found = why_here(&Snapshot::of(&cluster), &web.build()).verdict;
         let words: Vec<&str> = found
             .split(' ')
             .map(|word| {

@@ -30,8 +30,9 @@ pub fn ask(model: &mut Model, effects: &mut Vec<Effect>) {
     state.answer = MovesAnswer::Computing;
     let question = state.question.clone();
     let cluster = model.cache.cluster.clone();
+    let scheduler = model.cache.scheduler();
     effects.push(Effect::Compute(Computation::of(move || {
-        let result = Box::new(moves(&cluster, &question));
+        let result = Box::new(moves(&cluster, &scheduler.snapshot(&cluster), &question));
         Msg::Moves { question, result }
     })));
 }

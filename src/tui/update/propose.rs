@@ -117,8 +117,9 @@ pub fn ask_forecast(model: &mut Model, effects: &mut Vec<Effect>) {
     let nodes = plan.nodes.clone();
     state.forecast = Forecast::Computing;
     let cluster = model.cache.cluster.clone();
+    let scheduler = model.cache.scheduler();
     effects.push(Effect::Compute(Computation::of(move || {
-        let notes = drain::forecast(&cluster, &nodes);
+        let notes = drain::forecast(&cluster, &scheduler.snapshot(&cluster), &nodes);
         Msg::DrainForecast { nodes, notes }
     })));
 }

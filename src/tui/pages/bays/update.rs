@@ -125,8 +125,9 @@ impl Bays {
         is_due.then(|| {
             let cluster = context.cluster.clone();
             let known = self.need.known().cloned();
+            let scheduler = context.cache.scheduler();
             Ask::Effect(Effect::work(view::View::Bays, move || {
-                Answer::Needed(Box::new(needed(&cluster, known)))
+                Answer::Needed(Box::new(needed(&cluster, &scheduler, known)))
             }))
         })
     }
@@ -148,9 +149,10 @@ impl Bays {
         }
         self.asked = Some(question);
         let cluster = context.cluster.clone();
+        let scheduler = context.cache.scheduler();
         Some(Ask::Effect(Effect::work(view::View::Bays, move || {
             let uid = object.uid.clone();
-            Answer::WhyHere(uid, why_here(&cluster, &object))
+            Answer::WhyHere(uid, why_here(&scheduler.snapshot(&cluster), &object))
         })))
     }
 

@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::present;
 use super::state::{Answered, Cursor, State};
 use crate::k8s::{Name, Resource, resources};
-use crate::sched::Snapshot;
 use crate::stdx::clock;
 use crate::topology::Survey;
 use crate::topology::level::levels;
@@ -33,9 +32,6 @@ const BATCH_PODS: usize = 2_000;
 /// Answers are asked for anew at most this often; longer where the scheduler takes long.
 const ASK_EVERY: SignedDuration = SignedDuration::from_secs(2);
 
-/// The scheduler's snapshot of one version of the data, kept between questions.
-pub type Shared = Arc<(u64, Snapshot)>;
-
 /// What a question to the scheduler brought.
 #[derive(Debug)]
 pub struct DomainLosses {
@@ -43,7 +39,6 @@ pub struct DomainLosses {
     pub label: Name,
     pub losses: Vec<(Name, DomainLoss)>,
     pub seconds: f64,
-    pub snapshot: Shared,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +49,6 @@ pub struct DomainsPage {
     surveyed: Option<Timestamp>,
     asking: bool,
     asked_at: Option<Timestamp>,
-    snapshot: Option<Shared>,
 }
 
 impl DomainsPage {
@@ -145,24 +139,23 @@ impl DomainsPage {
         }
         let label = domains.level.label.clone();
         let survey = Arc::clone(&self.state.survey);
-        let known = self.snapshot.clone().filter(|shared| shared.0 == version);
+        let scheduler = context.cache.scheduler();
         let cluster = context.cluster.clone();
         self.asking = true;
         self.asked_at = Some(context.now);
         Some(Ask::Effect(Effect::work(view::View::Domains, move || {
             // The runtime's thread carries this out; how long it takes is part of the answer.
             let start = clock::instant();
-            let snapshot = known.unwrap_or_else(|| Arc::new((version, Snapshot::of(&cluster))));
+            let snapshot = scheduler.snapshot(&cluster);
             let losses = batch
                 .into_iter()
-                .map(|(name, nodes)| (name, lose(&snapshot.1, &survey, &nodes)))
+                .map(|(name, nodes)| (name, lose(&snapshot, &survey, &nodes)))
                 .collect();
             Answer::DomainLosses(Box::new(DomainLosses {
                 version,
                 label,
                 losses,
                 seconds: start.elapsed().as_secs_f64(),
-                snapshot,
             }))
         })))
     }
@@ -193,7 +186,6 @@ impl DomainsPage {
             seconds,
             version: found.version,
         });
-        self.snapshot = Some(found.snapshot);
         self.state.sort();
     }
 

@@ -65,8 +65,11 @@ const EXAMPLES: usize = 3;
 const SCORES: usize = 8;
 
 /// Explains one pod; the error says why the scheduler cannot read it.
-pub fn reasons(cluster: &Cluster, pod: &Arc<Object>) -> Result<Reasons, String> {
-    let snapshot = Snapshot::of(cluster);
+pub fn reasons(
+    cluster: &Cluster,
+    snapshot: &Snapshot,
+    pod: &Arc<Object>,
+) -> Result<Reasons, String> {
     let explanation = snapshot.explain(pod).map_err(|error| error.to_string())?;
     let mut found = Reasons {
         requests: pod
@@ -87,7 +90,7 @@ pub fn reasons(cluster: &Cluster, pod: &Arc<Object>) -> Result<Reasons, String> 
         remedies: Vec::new(),
     };
     if found.feasible == 0 {
-        found.remedies = remedies(cluster, &snapshot, pod, &explanation);
+        found.remedies = remedies(cluster, snapshot, pod, &explanation);
     }
     Ok(found)
 }
@@ -455,13 +458,15 @@ mod tests {
         ];
         let cluster = build::cluster(&drafts);
         let pod = build::pod("search").memory("10Gi").build();
-        let found = reasons(&cluster, &pod).unwrap();
+        let found = reasons(&cluster, &Snapshot::of(&cluster), &pod).unwrap();
         assert_eq!((found.nodes, found.feasible), (3, 0));
         assert_eq!(found.requests, "10 Gi");
         assert_eq!(found.beyond, Vec::<String>::new());
         let vast = build::pod("vast").cpu("4").memory("80Gi").build();
         assert_eq!(
-            reasons(&cluster, &vast).unwrap().beyond,
+            reasons(&cluster, &Snapshot::of(&cluster), &vast)
+                .unwrap()
+                .beyond,
             ["80 Gi memory, the most on one machine is 64 Gi (gpu)"]
         );
         let memory = found
@@ -490,7 +495,12 @@ mod tests {
     #[test]
     fn pod_that_fits_is_told_by_its_scores() {
         let cluster = build::cluster(&[build::node("n1"), build::node("n2")]);
-        let found = reasons(&cluster, &build::pod("a").cpu("1").build()).unwrap();
+        let found = reasons(
+            &cluster,
+            &Snapshot::of(&cluster),
+            &build::pod("a").cpu("1").build(),
+        )
+        .unwrap();
         assert_eq!((found.feasible, found.scores.len()), (2, 2));
         assert!(found.remedies.is_empty() && !found.columns.is_empty());
     }

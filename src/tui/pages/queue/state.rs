@@ -126,10 +126,12 @@ impl QueuePage {
         self.asked = Some((subject.clone(), version, context.now));
         self.under_way = true;
         let cluster = context.cluster.clone();
+        let scheduler = context.cache.scheduler();
         vec![Ask::Effect(Effect::work(View::Queue, move || {
+            let snapshot = scheduler.snapshot(&cluster);
             Answer::Explained {
                 pod: subject,
-                outcome: Box::new(reasons(&cluster, &pod)),
+                outcome: Box::new(reasons(&cluster, &snapshot, &pod)),
             }
         }))]
     }

@@ -10,7 +10,6 @@ use super::present;
 use super::replicas::{Outcome, ReplicasEditor, Step};
 use crate::k8s::workload::{WORKLOADS, Workload, pods_of, root_of};
 use crate::k8s::{Object, Resource, Revision, Uid, resources};
-use crate::sched::Snapshot;
 use crate::sched::surroundings::WATCHED;
 use crate::tui::actions::Action;
 use crate::tui::actions::proposal::{Consequence, Weight};
@@ -187,9 +186,10 @@ impl WorkloadsPage {
         }
         editor.outcome = Outcome::Computing;
         let cluster = context.cluster.clone();
+        let scheduler = context.cache.scheduler();
         let target = editor.target.clone();
         vec![Ask::Effect(Effect::work(View::Workloads, move || {
-            let snapshot = Snapshot::of(&cluster);
+            let snapshot = scheduler.snapshot(&cluster);
             let level = level_for(&cluster);
             let replicas = u32::try_from(to).unwrap_or(u32::MAX);
             let outcome = forecast(&cluster, &snapshot, &target.key, replicas, level.as_ref());
