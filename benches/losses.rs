@@ -149,13 +149,12 @@ fn labels(service: usize) -> Value {
 fn pod(service: usize, replica: usize, at: usize) -> Value {
     let set = format!("service-{service}-6c9f8");
     let name = format!("{set}-{replica:02}");
-    let sizes = [
-        ("250m", "512Mi"),
-        ("500m", "2Gi"),
-        ("1", "3Gi"),
-        ("2", "8Gi"),
-    ];
-    let (cpu, memory) = sizes[service % sizes.len()];
+    let (cpu, memory) = match service % 4 {
+        0 => ("250m", "512Mi"),
+        1 => ("500m", "2Gi"),
+        2 => ("1", "3Gi"),
+        _ => ("2", "8Gi"),
+    };
     json!({
         "metadata": {"name": name, "namespace": namespace(service), "uid": name, "labels": labels(service),
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": set, "controller": true}],
