@@ -42,6 +42,7 @@ const DEFAULT_CLUSTER: &str = "default";
   bayplan                                   open the console on the embedded cluster `default`
   bayplan domains --cluster staging         open another embedded cluster at one view
   bayplan --context prod --read-only        look at a real cluster without being able to change it
+  bayplan --context prod-eu,prod-us         two clusters side by side in pulse and domains
   bayplan serve --write-kubeconfig kc.yaml  the same cluster without a screen, for kubectl
   bayplan apply -f shop/                    send manifests to the embedded cluster
 
@@ -108,9 +109,10 @@ struct TargetArguments {
     /// The embedded cluster; joined if another process has it open [default: default]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["context", "kubeconfig"])]
     cluster: Option<String>,
-    /// A context of the kubeconfig: a real cluster
-    #[arg(long, value_name = "CTX")]
-    context: Option<String>,
+    /// A context of the kubeconfig: a real cluster; several (`a,b`) are shown side by side in pulse
+    /// and domains, and the console works in the first
+    #[arg(long, value_name = "CTX[,CTX]", value_delimiter = ',')]
+    context: Vec<String>,
     /// The kubeconfig to read instead of $KUBECONFIG or ~/.kube/config
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -370,6 +372,7 @@ enum FleetCommand {
 #[command(after_help = "Examples:
   bayplan snapshot bays --size 120x36
   bayplan snapshot domains -o png --size 160x48 > domains.png
+  bayplan snapshot pulse --context prod-eu,prod-us
   bayplan snapshot workloads --context prod -o svg --color 256 > workloads.svg")]
 struct Snapshot {
     /// pulse, bays, domains, workloads, pods, logs, timeline, queue, services, objects
@@ -473,11 +476,22 @@ fn print(text: &[u8]) -> Result<()> {
     }
 }
 
-/// What the target flags mean. `command` is shown to others who find the cluster in use.
+/// What the target flags mean, for what concerns one cluster.
 fn target(arguments: &TargetArguments, command: &str) -> Result<Target> {
-    if arguments.context.is_some() || arguments.kubeconfig.is_some() {
+    if arguments.context.len() > 1 {
+        bail!(
+            "`{command}` works on one context; the console and `bayplan snapshot` show several at once"
+        );
+    }
+    first_target(arguments, command)
+}
+
+/// The same where several clusters can be shown: the one that is worked in. `command` is shown to
+/// others who find the cluster in use.
+fn first_target(arguments: &TargetArguments, command: &str) -> Result<Target> {
+    if !arguments.context.is_empty() || arguments.kubeconfig.is_some() {
         return Ok(Target::Kubeconfig {
-            context: arguments.context.clone(),
+            context: arguments.context.first().cloned(),
             file: arguments.kubeconfig.clone(),
         });
     }
@@ -559,6 +573,8 @@ mod tests {
             "bayplan",
             "bayplan bays --cluster shop -n web --read-only --theme dark --ascii",
             "bayplan pods --context prod --kubeconfig kc.yaml -A",
+            "bayplan --context prod-eu,prod-us",
+            "bayplan snapshot pulse --context a,b",
             "bayplan serve --cluster shop --data :memory: --fleet none --listen 127.0.0.1:0 --write-kubeconfig kc --apply a.yaml --apply b",
             "bayplan apply -f a.yaml -f - --dry-run -n shop --cluster shop",
             "bayplan fleet check fleet.yaml",

@@ -4,11 +4,12 @@
 //! everything else is arithmetic over those rows and takes milliseconds for 5,000 nodes:
 //! [`level`] says which failure-domain levels there are, [`domain`] sums capacity by domain,
 //! [`spread`] counts workloads by domain and rates them, [`blast`] says what a lost domain takes
-//! with it.
+//! with it, [`across`] lays several clusters side by side.
 //!
 //! Nothing here decides where a displaced pod goes: that is the scheduler's. Pods and nodes are
 //! read from their header columns only; only owners and budgets, which are few, are decoded.
 
+pub mod across;
 pub mod amounts;
 pub mod blast;
 pub mod budget;
@@ -30,6 +31,7 @@ pub mod spread;
 pub mod survey;
 pub mod workload;
 
+pub use across::{Across, Cut, Share};
 pub use amounts::Amounts;
 pub use blast::{Blast, BudgetImpact, Loss, QuorumImpact, blasts};
 pub use domain::{Domain, Domains, Stranded};

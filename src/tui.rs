@@ -26,6 +26,7 @@ pub mod view;
 pub mod command;
 pub mod keymap;
 
+pub mod beside;
 pub mod cache;
 pub mod notice;
 pub mod printed;

@@ -10,6 +10,7 @@ use bayplan::config::settings::Settings;
 use bayplan::connect::{Access, AccessRule, Catalogue, Kind, Session, Target};
 use bayplan::node::able;
 use bayplan::tui::runtime::appearance::Appearance;
+use bayplan::tui::runtime::beside::Together;
 use bayplan::tui::runtime::console::{self, Options};
 use bayplan::tui::runtime::history::History;
 use bayplan::tui::runtime::preferences::Preferences;
@@ -51,7 +52,7 @@ async fn open(
         access,
         settings: preferences.settings.clone(),
     };
-    let mut target = super::target(&command.target, "bayplan")?;
+    let mut target = super::first_target(&command.target, "bayplan")?;
     let wish = Wish::of(command.local_nodes, command.no_local_node);
     let shown = CancellationToken::new();
     let companion = node::companion(wish, Some(&shown));
@@ -80,6 +81,7 @@ async fn open(
             command: "bayplan".to_owned(),
             companion,
         }),
+        together: together(&command.target),
         note: None,
         shown,
     };
@@ -119,6 +121,20 @@ async fn saved(file: &Path) -> Result<Session> {
     let bytes = std::fs::read(file).with_context(|| format!("`{name}` cannot be read"))?;
     let session = Session::of_saved(&name, bytes).await;
     session.map_err(|why| anyhow::anyhow!("`{name}` cannot be opened: {why}"))
+}
+
+/// The contexts that are shown at once; one alone stands beside nothing.
+pub(super) fn together(arguments: &super::TargetArguments) -> Together {
+    let mut contexts: Vec<String> = Vec::new();
+    for context in &arguments.context {
+        if !contexts.contains(context) {
+            contexts.push(context.clone());
+        }
+    }
+    Together {
+        contexts,
+        kubeconfig: arguments.kubeconfig.clone(),
+    }
 }
 
 pub(super) fn view_named(name: &str) -> Result<View> {

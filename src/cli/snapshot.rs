@@ -48,12 +48,13 @@ async fn take(command: &super::Snapshot, environment: &Environment) -> Result<Ex
         history: None,
         editor: None,
         catalogue: None,
+        together: console::together(&command.target),
         note: None,
         shown: CancellationToken::new(),
     };
     let keys = keys(&command.keys)?;
     let size = console::size(&command.size)?;
-    let target = super::target(&command.target, "bayplan snapshot")?;
+    let target = super::first_target(&command.target, "bayplan snapshot")?;
     let namespace = command.scope.namespace.clone();
     let session = Session::open(target, Access::ReadOnly, namespace).await?;
     let frame = snapshot(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::k8s::{Name, Object, ObjectKey, Uid};
-use crate::topology::Survey;
+use crate::topology::{Share, Survey};
 use crate::tui::pages::bays::gpus::Gpus;
 
 use super::effect::LogOrder;
@@ -42,8 +42,9 @@ pub enum Answer {
         order: LogOrder,
         failure: Option<String>,
     },
-    /// The fleet in rows, made away from the screen's thread.
-    Survey(Arc<Survey>),
+    /// The fleet in rows, made away from the screen's thread; with what it holds beside other
+    /// clusters, where there are any.
+    Survey(Arc<Survey>, Option<Arc<Share>>),
     /// The same with what is free of the fleet's GPUs.
     Bays(Arc<Survey>, Gpus),
     /// How few machines the workload needs.

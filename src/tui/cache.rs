@@ -3,7 +3,7 @@
 //!
 //! Objects live here once; pages keep identities only. Nothing here does I/O: feeds hand in batches.
 
-mod heartbeat;
+pub(super) mod heartbeat;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -12,6 +12,7 @@ use crate::k8s::{Name, Resource, resources};
 
 use super::actions::proposal::Consequence;
 use super::actions::{Journal, Proposal};
+use super::beside::{Around, Beside};
 use super::cache::Cache;
 use super::command::Command;
 use super::forecast::moves::{Moves, MovesQuestion};
@@ -58,6 +59,8 @@ pub struct Model {
     pub history: Vec<String>,
     /// Other clusters that `:ctx` can open.
     pub contexts: Vec<String>,
+    /// Clusters that pulse and domains show beside this one.
+    pub beside: Vec<Beside>,
     /// How the header marks this cluster, where the settings say so.
     pub colour: Option<ContextColor>,
     /// What was wrong at the start, in full: the message row has no room for it.
@@ -229,6 +232,7 @@ impl Model {
             mouse: false,
             history: Vec::new(),
             contexts: Vec::new(),
+            beside: Vec::new(),
             colour: None,
             problems: Vec::new(),
             summary: Summaries::default(),
@@ -298,11 +302,22 @@ impl Model {
             cache: &self.cache,
             scope: &self.scope,
             summary: &self.summary.shown,
+            around: self.around(),
             journal: &self.journal,
             keymap: &self.keymap,
             read_only: self.read_only(),
             now: self.time(now),
             area: self.area(),
+        }
+    }
+
+    /// This cluster and those beside it.
+    pub fn around(&self) -> Around<'_> {
+        Around {
+            here: &self.identity.cluster,
+            user: &self.identity.user,
+            colour: self.colour,
+            others: &self.beside,
         }
     }
 
@@ -322,6 +337,12 @@ impl Model {
             cache: &self.cache,
             scope: &self.scope,
             summary: &self.summary.shown,
+            around: Around {
+                here: &self.identity.cluster,
+                user: &self.identity.user,
+                colour: self.colour,
+                others: &self.beside,
+            },
             journal: &self.journal,
             keymap: &self.keymap,
             read_only,

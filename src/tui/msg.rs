@@ -1,13 +1,14 @@
 //! Facts that reach the console, on one bounded channel.
 
 use crate::connect::rehearsal::Progress;
-use crate::k8s::Resource;
+use crate::k8s::{Name, Resource};
 use crate::rehearse::Outcome;
 use crate::rehearse::walk::Stride;
 
 use super::actions::drain::EvictionAnswer;
 use super::actions::proposal::Consequence;
 use super::answer::Answer;
+use super::beside::BesideEvent;
 use super::cache::{FeedEvent, KindInfo};
 use super::forecast::moves::{Moves, MovesQuestion};
 use super::key::Chord;
@@ -24,6 +25,11 @@ pub enum Msg {
     Scroll(i16),
     Resize(u16, u16),
     Feed(Resource, FeedEvent),
+    /// Of a cluster that is shown beside this one.
+    Beside {
+        cluster: Name,
+        event: BesideEvent,
+    },
     Kinds(Vec<KindInfo>),
     /// What the server prints of objects of a kind.
     Printed(Resource, PrintedEvent),

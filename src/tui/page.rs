@@ -11,6 +11,7 @@ use crate::k8s::{Cluster, Resource};
 use super::actions::proposal::Consequence;
 use super::actions::{Action, Journal};
 use super::answer::Answer;
+use super::beside::Around;
 use super::cache::Cache;
 use super::command::Command;
 use super::effect::Effect;
@@ -30,6 +31,8 @@ pub struct Context<'a> {
     pub scope: &'a Scope,
     /// What is told of the whole cluster, and of which state of it.
     pub summary: &'a Summary,
+    /// This cluster and those beside it.
+    pub around: Around<'a>,
     pub journal: &'a Journal,
     pub keymap: &'a Keymap,
     /// No changing command exists, and the client under us refuses writes.
@@ -60,6 +63,8 @@ pub enum Ask {
     /// To where this place was gone to from.
     Back,
     Notice(Notice),
+    /// Works in another cluster from now on, as `:ctx` does.
+    Switch(String),
     /// Opens the panel that shows what an action would do and sends it when confirmed.
     Propose(Box<Action>),
     /// Opens the same panel only to tell what would come of it; nothing can be sent from there.
@@ -176,7 +181,8 @@ pub trait Page {
 pub struct Surroundings {
     pub cache: Cache,
     pub scope: Scope,
-    summary: Summary,
+    pub summary: Summary,
+    pub beside: Vec<super::beside::Beside>,
     journal: Journal,
     keymap: Keymap,
 }
@@ -189,6 +195,12 @@ impl Surroundings {
             cache: &self.cache,
             scope: &self.scope,
             summary: &self.summary,
+            around: Around {
+                here: "here",
+                user: "admin",
+                colour: None,
+                others: &self.beside,
+            },
             journal: &self.journal,
             keymap: &self.keymap,
             read_only: false,

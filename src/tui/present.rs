@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::connect::Kind;
 use crate::stdx::humanize::{age, thousands};
 
+use super::beside::{Standing, mark};
 use super::cache::FeedState;
 use super::command::Entry;
 use super::command::table::{self, Section};
@@ -61,7 +62,7 @@ fn header(model: &Model) -> Header {
         Kind::Rehearsal => "rehearsal",
     };
     let room = usize::from(model.size.0) / 3;
-    let name = cut_middle(&identity.cluster, room);
+    let name = cut_middle(&identity.cluster, room / (1 + model.beside.len()));
     let (name, mark) = match model.colour {
         Some(colour) => (format!(" {name} "), Role::Context(colour)),
         None => (name, Role::Strong),
@@ -93,7 +94,7 @@ fn header(model: &Model) -> Header {
         more => Line::of(format!("✕ {} problems", thousands(more as u64)), Role::Bad),
     };
     let group = |rank: u8, line: Line| HeaderGroup { rank, line };
-    let mut left = vec![group(0, who), group(2, scope)];
+    let mut left = vec![group(0, who), group(0, others(model)), group(2, scope)];
     if model.is_loaded() {
         left.push(group(4, size));
     }
@@ -104,6 +105,32 @@ fn header(model: &Model) -> Header {
         left,
         right: freshness(model),
     }
+}
+
+/// The clusters beside this one, always: their names, and what is wrong there.
+fn others(model: &Model) -> Line {
+    let mut line = Line::default();
+    let room = usize::from(model.size.0) / (3 * (1 + model.beside.len()));
+    for other in &model.beside {
+        let before = if line.is_empty() { "+ " } else { " + " };
+        let name = cut_middle(&other.name, room.max(6));
+        line.push(before, Role::Dim);
+        match other.colour {
+            Some(_) => line.push(format!(" {name} "), mark(other.colour)),
+            None => line.push(name, mark(None)),
+        }
+        let standing = other.standing();
+        let problems = other.look.summary.problems;
+        if standing != Standing::Live {
+            let (glyph, role) = standing.sign();
+            line.push(format!(" {glyph}"), role);
+        } else if problems > 0 {
+            line.push(format!(" ✕ {}", thousands(problems as u64)), Role::Bad);
+        } else if other.is_known() {
+            line.push(" ●", Role::Good);
+        }
+    }
+    line
 }
 
 /// How current the picture is, and what may be done from here.

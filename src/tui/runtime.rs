@@ -3,6 +3,7 @@
 //! Everything it learns becomes a message for `update`; it never decides anything itself.
 
 pub mod appearance;
+pub mod beside;
 mod compose;
 pub mod console;
 pub mod discovery;

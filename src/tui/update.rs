@@ -51,6 +51,12 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
                 model.unsettled = true;
             }
         }
+        Msg::Beside { cluster, event } => {
+            let mut besides = model.beside.iter_mut();
+            if let Some(beside) = besides.find(|beside| beside.name == cluster) {
+                model.unsettled |= beside.take(event);
+            }
+        }
         Msg::Kinds(kinds) => {
             model.cache.set_kinds(kinds);
             model.unsettled = true;
@@ -133,6 +139,7 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     rehearse::arrive(model, now, &mut effects);
     walk::advance(model, now, &mut effects);
     summarize(model, now, &mut effects);
+    effects.extend(model.beside.iter_mut().filter_map(|beside| beside.ask(now)));
     propose::watch_forecast(model, &mut effects);
     propose::ask_forecast(model, &mut effects);
     moves::ask(model, &mut effects);
@@ -179,8 +186,10 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let drain = drains::next_wake(model, now);
     let walk = walk::next_wake(model, now);
     let catch_up = model.catch_up;
+    let besides = model.beside.iter();
+    let beside = besides.filter_map(|beside| beside.next_wake(now)).min();
     [
-        notice, summary, lost, page, fresh, drain, walk, rehearsal, catch_up,
+        notice, summary, lost, page, fresh, drain, walk, rehearsal, catch_up, beside,
     ]
     .into_iter()
     .flatten()
@@ -219,6 +228,7 @@ pub(super) fn carry_out(
                 let _first = command::place_back(model, now, effects);
             }
             Ask::Notice(notice) => tell(model, notice, now),
+            Ask::Switch(name) => command::contexts(model, Some(&name), now, effects),
             Ask::Propose(action) => propose::open(model, &action, now),
             Ask::Wonder(action) => propose::wonder(model, &action),
             Ask::Unless { action, concerns } => {

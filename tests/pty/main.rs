@@ -400,13 +400,17 @@ struct Served {
 
 impl Served {
     fn start(fleet: &str, manifests: &str) -> Self {
+        Self::named("default", fleet, manifests)
+    }
+
+    fn named(cluster: &str, fleet: &str, manifests: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         std::fs::write(path("fleet.yaml"), fleet).unwrap();
         std::fs::write(path("app.yaml"), manifests).unwrap();
         let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_bayplan"))
             .args(["serve", "--no-local-node", "--data", ":memory:"])
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--cluster", cluster, "--listen", "127.0.0.1:0"])
             .args(["--fleet", &path("fleet.yaml"), "--apply", &path("app.yaml")])
             .args(["--write-kubeconfig", &path("kubeconfig")])
             .env("HOME", folder.path())
@@ -570,4 +574,53 @@ fn what_was_changed_since_the_fork_stops_the_walk() {
     });
     console.keys("cart\r");
     console.wait_until("it is sent", |console| shows(console, "8/8"));
+}
+
+#[test]
+fn two_clusters_stand_side_by_side_and_one_that_dies_keeps_its_picture() {
+    let one = Served::named("one", FLEET, SHOP);
+    let mut two = Served::named("two", FLEET, SHOP);
+    let kubeconfig = format!("{}:{}", one.kubeconfig, two.kubeconfig);
+    let mut console = Console::start(
+        &["domains", "--context", "bayplan-one,bayplan-two"],
+        &[("KUBECONFIG", &kubeconfig)],
+    );
+    let shows = |console: &Console, text: &str| console.text().contains(text);
+    console.wait_until("the service over both is told", |console| {
+        shows(console, "if cluster bayplan-one is lost") && shows(console, "cart 6 of 12")
+    });
+    // Both fleets are in the same region.
+    console.keys("l");
+    console.wait_until("their region is one domain", |console| {
+        shows(console, "SHARED REGION") && shows(console, "machines of bayplan-one, bayplan-two")
+    });
+    console.keys("hj\r");
+    console.wait_until("it works in the other one", |console| {
+        shows(console, "now on bayplan-two") && shows(console, "cart 6 of 12")
+    });
+    let header = console.text().lines().next().unwrap_or_default().to_owned();
+    assert!(
+        header.starts_with(" bayplan  bayplan-two") && header.contains("+ bayplan-one"),
+        "{header}"
+    );
+    console.keys(":ctx bayplan-one\r");
+    console.wait_until("it is back", |console| {
+        shows(console, "now on bayplan-one") && shows(console, "cart 6 of 12")
+    });
+    console.keys("1");
+    console.wait_until("both are well", |console| {
+        console.text().matches("nothing is broken").count() == 2
+    });
+    two.process.kill().unwrap();
+    console.wait_until(
+        "the other one is gone, and its picture is dated",
+        |console| shows(console, "not reached: as of "),
+    );
+    console.keys("4");
+    console.wait_until("the rest works", |console| {
+        shows(console, "6/6") && shows(console, "bayplan-two ✕")
+    });
+    console.signal(rustix::process::Signal::TERM);
+    console.wait_for_end();
+    console.is_restored();
 }

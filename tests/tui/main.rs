@@ -9,6 +9,7 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod clusters;
 mod console;
 mod drains;
 mod frames;

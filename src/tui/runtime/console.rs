@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::appearance::Appearance;
+use super::beside::Together;
 use super::compose;
 use super::history::History;
 use super::input::{Input, Inputs};
@@ -49,6 +50,8 @@ pub struct Options {
     pub editor: Option<String>,
     /// What `:ctx` can open.
     pub catalogue: Option<Catalogue>,
+    /// Contexts that pulse and domains show at once.
+    pub together: Together,
     /// What is said once at the start, unless there is something worse to say.
     pub note: Option<String>,
     /// Cancelled when the cluster was first shown: what may wait for that begins then.
@@ -106,6 +109,7 @@ pub async fn run(session: Session, options: Options) -> Result<(), TerminalError
         outside,
         messages,
         settings: settings.clone(),
+        together: options.together,
         catalogue: options.catalogue,
         opening: None,
         visiting: None,
@@ -154,6 +158,7 @@ struct Console {
     outside: Outside,
     messages: Receiver<Msg>,
     settings: Settings,
+    together: Together,
     catalogue: Option<Catalogue>,
     /// Another cluster that is being opened.
     opening: Option<Opening>,
@@ -202,6 +207,7 @@ enum Urgency {
 impl Console {
     fn begin(&mut self) -> Result<(), TerminalError> {
         let now = clock::now();
+        self.stand_beside();
         let effects = start(&mut self.model, now);
         self.carry_out(effects)?;
         if self.model.mouse {
@@ -300,7 +306,7 @@ impl Console {
         if let Msg::Kinds(kinds) = &msg {
             self.outside.know(kinds);
         }
-        let from_feed = matches!(msg, Msg::Feed(..));
+        let from_feed = matches!(msg, Msg::Feed(..) | Msg::Beside { .. });
         let effects = update(&mut self.model, msg, now);
         // What a feed brings is drawn where it is news.
         self.stirred |= !from_feed || self.model.unsettled;
@@ -508,6 +514,7 @@ impl Console {
         let colour = self.settings.color(&identity.cluster);
         let logs = &self.settings.logs;
         self.model.come_back(kept, identity, colour, logs, now);
+        self.stand_beside();
         let effects = start(&mut self.model, now);
         self.carry_out(effects)?;
         let text = format!(
@@ -531,6 +538,17 @@ impl Console {
         self.come_back()?;
         self.model.begin_walk(walk);
         Ok(())
+    }
+
+    /// The other clusters begin anew with the one that the console works in. A rehearsal stands alone.
+    fn stand_beside(&mut self) {
+        if self.session.rehearsal().is_some() {
+            return;
+        }
+        let here = &self.session.identity().cluster;
+        self.model.beside = self.together.beside(here, &self.settings);
+        self.outside
+            .stand_beside(&self.model.beside, &self.together);
     }
 
     fn stop_opening(&mut self) {
@@ -565,6 +583,7 @@ impl Console {
         if let Some(catalogue) = &self.catalogue {
             self.model.contexts = catalogue.names();
         }
+        self.stand_beside();
         let effects = start(&mut self.model, now);
         self.carry_out(effects)?;
         let text = format!(

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 
+use super::beside::{self, Together};
 use super::feed::{Followed, follow};
 use super::logs::{self, LogEvent};
 use super::send::{Mode, apply, evict, fetch, send};
@@ -17,6 +18,7 @@ use super::{discovery, feed, rehearsals, tables};
 use crate::connect::{Notice as Failure, Rehearsal};
 use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
+use crate::tui::beside::Beside;
 use crate::tui::cache::KindInfo;
 use crate::tui::effect::{Computation, Effect, LogOrder, PastOrder, Work};
 use crate::tui::msg::Msg;
@@ -49,6 +51,8 @@ pub struct Outside {
     seed: u64,
     /// Tells of the rehearsal that is shown.
     told: Option<AbortHandle>,
+    /// Follow the clusters that are shown beside this one.
+    beside: Vec<AbortHandle>,
 }
 
 impl Outside {
@@ -64,6 +68,7 @@ impl Outside {
             table: None,
             seed,
             told: None,
+            beside: Vec::new(),
         };
         outside.discover();
         outside
@@ -83,6 +88,15 @@ impl Outside {
             }
         };
         self.told = Some(spawn(telling).abort_handle());
+    }
+
+    /// Follows these clusters too.
+    pub fn stand_beside(&mut self, others: &[Beside], together: &Together) {
+        for other in others {
+            let file = together.kubeconfig.clone();
+            let standing = beside::stand(other.name.clone(), file, self.out.clone(), self.seed);
+            self.beside.push(spawn(standing).abort_handle());
+        }
     }
 
     /// Something about the rehearsal that is shown; its answer comes as a message.
@@ -371,6 +385,7 @@ impl Drop for Outside {
             .chain(self.logs.values())
             .chain(&self.table)
             .chain(&self.told)
+            .chain(&self.beside)
         {
             task.abort();
         }

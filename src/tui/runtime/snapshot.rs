@@ -11,6 +11,7 @@ use super::console::Options;
 use super::outside::Outside;
 use crate::connect::Session;
 use crate::stdx::clock;
+use crate::tui::beside::Standing;
 use crate::tui::effect::Effect;
 use crate::tui::export::{self, Frame};
 use crate::tui::key::Chord;
@@ -70,6 +71,11 @@ pub async fn snapshot(
         model,
         outside: Outside::open(session.client().clone(), out, 1),
     };
+    let here = &session.identity().cluster;
+    still.model.beside = options.together.beside(here, settings);
+    still
+        .outside
+        .stand_beside(&still.model.beside, &options.together);
     let effects = start(&mut still.model, clock::now());
     still.carry_out(effects);
     still.load(&mut messages).await?;
@@ -126,7 +132,11 @@ impl Still {
     fn is_loaded(&self) -> bool {
         use crate::tui::cache::FeedState;
         let cache = &self.model.cache;
-        !cache.kinds.is_empty()
+        let others = self.model.beside.iter();
+        let mut waiting =
+            others.filter(|beside| matches!(beside.standing(), Standing::Loading { .. }));
+        waiting.next().is_none()
+            && !cache.kinds.is_empty()
             && self.model.watched.iter().all(|resource| {
                 cache.kind(resource).is_none()
                     || matches!(
@@ -145,6 +155,12 @@ impl Still {
         let cache = &self.model.cache;
         let summary = Summary::of(&cache.cluster, cache.version(), clock::now());
         self.model.summary.take(summary);
+        for beside in &mut self.model.beside {
+            beside.look_now(clock::now());
+        }
+        self.model.unsettled = true;
+        let effects = settle(&mut self.model, clock::now());
+        self.carry_out(effects);
     }
 
     /// Takes messages until none comes for a while; a log that never rests is cut off.

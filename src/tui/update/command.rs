@@ -253,7 +253,12 @@ fn themes(model: &mut Model) {
 
 /// Another cluster in the place of this one. What one sees and what one would change are always of
 /// the same cluster: the header names it, and nothing of the old one stays.
-fn contexts(model: &mut Model, name: Option<&str>, now: Timestamp, effects: &mut Vec<Effect>) {
+pub(super) fn contexts(
+    model: &mut Model,
+    name: Option<&str>,
+    now: Timestamp,
+    effects: &mut Vec<Effect>,
+) {
     let Some(name) = name.map(str::trim) else {
         return context_menu(model, now);
     };

@@ -1,5 +1,6 @@
 //! The domains view as a picture: the losses, what they mean, the matrix.
 
+pub mod clusters;
 mod matrix;
 
 use crate::stdx::humanize::{counted, thousands};
@@ -38,23 +39,29 @@ pub fn present(state: &State, version: u64, (columns, rows): (u16, u16)) -> Canv
     canvas
 }
 
-/// `level ‹region zone RACK host›   12 racks, the worst first        answers by the scheduler`.
-fn head(canvas: &mut Canvas, state: &State, version: u64) {
-    let Some(level) = state.level() else {
-        return;
-    };
+/// `level ‹region zone RACK host›`.
+fn level_line(state: &State) -> Line {
     let mut line = Line::of("level ‹", Role::Dim);
     for (place, entry) in state.levels.iter().enumerate() {
         if place > 0 {
             line.push(" ", Role::Dim);
         }
-        if entry == level {
+        if Some(entry) == state.level() {
             line.push(entry.title.to_uppercase(), Role::Strong);
         } else {
             line.push(entry.title.to_string(), Role::Dim);
         }
     }
     line.push("›", Role::Dim);
+    line
+}
+
+/// The levels, `12 racks, the worst first        answers by the scheduler`.
+fn head(canvas: &mut Canvas, state: &State, version: u64) {
+    let Some(level) = state.level() else {
+        return;
+    };
+    let mut line = level_line(state);
     let count = state
         .domains
         .as_ref()

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::k8s::Name;
+use crate::topology::across::Cut;
 use crate::topology::survey::Row;
 use crate::topology::{
     Blast, Class, Domains, Level, Loss, QuorumImpact, Spread, Survey, WorkloadKey, blasts, spreads,
 };
 use crate::tui::forecast::domain_loss::DomainLoss;
+
+use super::clusters::Clusters;
 
 /// The cursor goes through the domains and on into the matrix.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -36,6 +39,8 @@ pub struct State {
     pub shown: Vec<usize>,
     pub cursor: Option<Cursor>,
     pub filter: String,
+    /// Several clusters side by side, where there are any.
+    pub clusters: Clusters,
     /// The scheduler's answers by domain, each with the data's version it was given for.
     pub answers: BTreeMap<Name, (u64, DomainLoss)>,
     pub answered: Option<Answered>,
@@ -51,15 +56,21 @@ pub struct Answered {
 }
 
 impl State {
-    /// The chosen level, else racks, else the smallest above hosts.
+    /// The chosen level, else clusters where there are several, else racks, else the smallest above hosts.
     pub fn level(&self) -> Option<&Level> {
         let named = |label: &str| self.levels.iter().find(|level| level.label == label);
         self.chosen
             .as_deref()
             .and_then(named)
+            .or_else(|| named(&Cut::Cluster.level().label))
             .or_else(|| named(crate::topology::level::RACK))
             .or_else(|| self.levels.iter().rev().find(|level| !level.is_host()))
             .or_else(|| self.levels.first())
+    }
+
+    /// How the clusters are cut, where clusters are shown and not one of them.
+    pub fn cut(&self) -> Option<Cut> {
+        Cut::of(self.level()?)
     }
 
     /// The next level in a direction; it stops at the ends.
@@ -95,8 +106,11 @@ impl State {
 
     /// Everything that follows from survey and level.
     pub fn rate(&mut self) {
-        let Some(level) = self.level().cloned() else {
+        let level = self.level().cloned();
+        let Some(level) = level.filter(|level| Cut::of(level).is_none()) else {
             self.domains = None;
+            self.order.clear();
+            self.shown.clear();
             return;
         };
         let domains = Domains::of(&self.survey, &level);

@@ -8,9 +8,9 @@ use super::present;
 use super::state::{Answered, Cursor, State};
 use crate::k8s::{Name, Resource, resources};
 use crate::stdx::clock;
-use crate::topology::Survey;
 use crate::topology::level::levels;
 use crate::topology::survey::Row;
+use crate::topology::{Share, Survey};
 use crate::tui::actions::Action;
 use crate::tui::actions::action::Target;
 use crate::tui::actions::machines::Machines;
@@ -19,7 +19,7 @@ use crate::tui::command::{ChangeKind, Command, Motion, PageCommand};
 use crate::tui::effect::Effect;
 use crate::tui::forecast::domain_loss::{DomainLoss, lose};
 use crate::tui::notice::Notice;
-use crate::tui::page::{Ask, Context, Page};
+use crate::tui::page::{Ask, Context, Page, PageHint};
 use crate::tui::screen::Widget;
 use crate::tui::view::{self, Opening, Place};
 
@@ -51,6 +51,11 @@ pub struct DomainsPage {
     asked_at: Option<Timestamp>,
 }
 
+/// Whether other clusters are shown beside this one.
+fn several(context: &Context) -> bool {
+    !context.around.others.is_empty()
+}
+
 impl DomainsPage {
     fn resurvey(&mut self, context: &Context) -> Option<Ask> {
         let version = context.cache.version();
@@ -64,21 +69,51 @@ impl DomainsPage {
         }
         self.version = Some(version);
         if inline {
-            self.take(Arc::new(Survey::of(context.cluster)), context);
+            let survey = Arc::new(Survey::of(context.cluster));
+            let share = several(context).then(|| Arc::new(Share::of(&survey)));
+            self.take(survey, share, context);
             return None;
         }
         self.surveying = true;
         self.surveyed = Some(context.now);
         let cluster = context.cluster.clone();
+        let several = several(context);
         Some(Ask::Effect(Effect::work(view::View::Domains, move || {
-            Answer::Survey(Arc::new(Survey::of(&cluster)))
+            let survey = Arc::new(Survey::of(&cluster));
+            let share = several.then(|| Arc::new(Share::of(&survey)));
+            Answer::Survey(survey, share)
         })))
     }
 
-    fn take(&mut self, survey: Arc<Survey>, context: &Context) {
+    fn take(&mut self, survey: Arc<Survey>, share: Option<Arc<Share>>, context: &Context) {
         self.state.survey = survey;
-        self.state.levels = levels(context.cluster, &[]);
+        if let Some(share) = share {
+            self.state.clusters.own(share);
+        }
+        self.follow_clusters(context);
+        self.find_levels(context);
+    }
+
+    fn find_levels(&mut self, context: &Context) {
+        self.state.levels = self.state.clusters.levels();
+        let own = levels(context.cluster, &[]);
+        self.state.levels.extend(own);
         self.state.rate();
+    }
+
+    /// The other clusters come with looks of their own, and with regions that several share.
+    fn follow_clusters(&mut self, context: &Context) {
+        if !several(context) {
+            return;
+        }
+        let before = self.state.clusters.levels();
+        let cut = self.state.cut().unwrap_or_default();
+        self.state
+            .clusters
+            .follow(&context.around, cut, &self.state.filter);
+        if self.state.clusters.levels() != before {
+            self.find_levels(context);
+        }
     }
 
     /// Domains whose answer is missing or of older data, the cursor's first, then the worst.
@@ -189,6 +224,38 @@ impl DomainsPage {
         self.state.sort();
     }
 
+    /// The same among clusters.
+    fn step_clusters(&mut self, motion: Motion, context: &Context) {
+        match motion {
+            Motion::Left | Motion::Right => {
+                let by = if motion == Motion::Left { -1 } else { 1 };
+                self.state.shift_level(by);
+                self.follow_clusters(context);
+            }
+            other => self.state.clusters.step(other, context.area.height),
+        }
+    }
+
+    /// What is meant where clusters are shown: to look, to work in one of them, never to change.
+    fn command_clusters(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        match command {
+            Command::Move(motion) => self.step_clusters(*motion, context),
+            Command::Enter => return self.state.clusters.enter(&context.around),
+            Command::Page(PageCommand::Group | PageCommand::Level) => {
+                if !self.state.shift_level(1) {
+                    while self.state.shift_level(-1) {}
+                }
+                self.follow_clusters(context);
+            }
+            _ => {
+                let text = "clusters are only looked at side by side: enter works in one, \
+                            l goes on to its own levels";
+                return vec![Ask::Notice(Notice::note(text))];
+            }
+        }
+        self.ask(context).into_iter().collect()
+    }
+
     fn step(&mut self, motion: Motion, context: &Context) {
         let place = self.state.place_of_cursor();
         let domains = self.state.order.len();
@@ -196,6 +263,7 @@ impl DomainsPage {
         let next = match motion {
             Motion::Left => {
                 self.state.shift_level(-1);
+                self.follow_clusters(context);
                 return;
             }
             Motion::Right => {
@@ -352,12 +420,16 @@ impl Page for DomainsPage {
 
     fn settle(&mut self, context: &Context) -> Vec<Ask> {
         let mut asks = Vec::new();
+        self.follow_clusters(context);
         asks.extend(self.resurvey(context));
         asks.extend(self.ask(context));
         asks
     }
 
     fn command(&mut self, command: &Command, context: &Context) -> Vec<Ask> {
+        if self.state.cut().is_some() {
+            return self.command_clusters(command, context);
+        }
         match command {
             Command::Move(motion) => {
                 self.step(*motion, context);
@@ -413,11 +485,15 @@ impl Page for DomainsPage {
         }
     }
 
-    fn back(&mut self, _context: &Context) -> bool {
+    fn back(&mut self, context: &Context) -> bool {
         if !self.state.filter.is_empty() {
             self.state.filter.clear();
             self.state.sort();
+            self.follow_clusters(context);
             return true;
+        }
+        if self.state.cut().is_some() {
+            return self.state.clusters.back();
         }
         if matches!(self.state.cursor, Some(Cursor::Workload(_))) {
             self.state.set_cursor(0);
@@ -428,9 +504,9 @@ impl Page for DomainsPage {
 
     fn receive(&mut self, answer: Answer, context: &Context) -> Vec<Ask> {
         match answer {
-            Answer::Survey(survey) => {
+            Answer::Survey(survey, share) => {
                 self.surveying = false;
-                self.take(survey, context);
+                self.take(survey, share, context);
             }
             Answer::DomainLosses(losses) => self.answer(*losses, context),
             _ => {}
@@ -439,6 +515,9 @@ impl Page for DomainsPage {
     }
 
     fn present(&self, context: &Context) -> Widget {
+        if self.state.cut().is_some() {
+            return Widget::Canvas(present::clusters::present(&self.state, context));
+        }
         let Some(domains) = &self.state.domains else {
             return if context.cache.is_complete(&resources::NODES) {
                 Widget::empty("this cluster has no nodes, so there is nothing to lose", "")
@@ -469,10 +548,22 @@ impl Page for DomainsPage {
         (!self.state.filter.is_empty()).then_some(self.state.filter.as_str())
     }
 
-    fn set_filter(&mut self, text: &str, _context: &Context) -> Result<(), String> {
+    fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
         text.clone_into(&mut self.state.filter);
         self.state.sort();
+        self.follow_clusters(context);
         Ok(())
+    }
+
+    fn hints(&self) -> Option<Vec<PageHint>> {
+        self.state.cut()?;
+        Some(vec![
+            PageHint::Command(&["enter"], "work there"),
+            PageHint::Command(&["left", "right"], "level"),
+            PageHint::Command(&["filter"], "filter"),
+            PageHint::Command(&["command"], "command"),
+            PageHint::Command(&["help"], "help"),
+        ])
     }
 
     /// When answers about changed data are due.

@@ -93,11 +93,14 @@ impl FindingKind {
 /// The worst first: by severity, then by how much is concerned, then the oldest, then by name so
 /// that the order never wobbles.
 pub fn rank(findings: &mut [Finding]) {
-    findings.sort_by(|left, right| {
-        (left.severity, std::cmp::Reverse(left.extent))
-            .cmp(&(right.severity, std::cmp::Reverse(right.extent)))
-            .then_with(|| left.since.cmp(&right.since))
-            .then_with(|| left.about.cmp(&right.about))
-            .then_with(|| left.kind.cmp(&right.kind))
-    });
+    findings.sort_by(worse);
+}
+
+/// Which of two comes first.
+pub fn worse(left: &Finding, right: &Finding) -> std::cmp::Ordering {
+    (left.severity, std::cmp::Reverse(left.extent))
+        .cmp(&(right.severity, std::cmp::Reverse(right.extent)))
+        .then_with(|| left.since.cmp(&right.since))
+        .then_with(|| left.about.cmp(&right.about))
+        .then_with(|| left.kind.cmp(&right.kind))
 }

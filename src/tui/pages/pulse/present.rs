@@ -1,12 +1,16 @@
 //! The pulse as widgets: findings above, what changed below.
 
+mod clusters;
+
 use jiff::SignedDuration;
 
 use super::finding::{Finding, Severity};
+use super::row::Row;
 use super::state::PulsePage;
 use crate::k8s::workload::root_of;
 use crate::k8s::{ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
+use crate::tui::beside::mark;
 use crate::tui::columns::{age_key, text_key};
 use crate::tui::page::Context;
 use crate::tui::pages::is_known;
@@ -19,51 +23,80 @@ use crate::tui::text::{Line, Role};
 /// "What changed in the last 15 minutes" is the first question of an incident.
 const LATELY: SignedDuration = SignedDuration::from_secs(900);
 
-pub(super) const COLUMNS: &[Column<Finding>] = &[
-    Column::new(
-        "STATE",
-        |finding: &Finding, _| {
-            let (glyph, role) = sign(finding.severity);
-            Cell::from(Line::of(glyph, role).with(format!(" {}", finding.word), role))
-        },
-        |finding: &Finding, _| SortKey::Number(finding.severity as i64),
-    )
-    .width(10, 24)
-    .priority(0),
-    Column::new(
-        "WHAT",
-        |finding: &Finding, _| Cell::new(about(finding), Role::Strong),
-        |finding: &Finding, _| text_key(about(finding)),
-    )
-    .name()
-    .width(14, 44),
-    Column::new(
-        "HOW MUCH",
-        |finding: &Finding, _| Cell::from(finding.what.as_str()),
-        |finding: &Finding, _| SortKey::Number(i64::try_from(finding.extent).unwrap_or(i64::MAX)),
-    )
-    .width(12, 28)
-    .priority(1),
-    Column::new(
-        "FOR",
-        |finding: &Finding, context: &Context| {
-            let age = finding.since.map(|since| humanize::age(since, context.now));
-            Cell::new(age.unwrap_or_default(), Role::Text)
-        },
-        |finding: &Finding, _| age_key(finding.since),
-    )
-    .number(Unit::Seconds)
-    .width(5, 8)
-    .priority(2),
-    Column::new(
-        "WHY",
-        |finding: &Finding, _| Cell::new(finding.why.as_str(), Role::Dim),
-        |finding: &Finding, _| text_key(finding.why.as_str()),
-    )
-    .width(16, 400)
-    .priority(0)
-    .fills(),
-];
+const STATE: Column<Row> = Column::new(
+    "STATE",
+    |row: &Row, _| {
+        let (glyph, role) = sign(row.finding.severity);
+        Cell::from(Line::of(glyph, role).with(format!(" {}", row.finding.word), role))
+    },
+    |row: &Row, _| SortKey::Number(row.finding.severity as i64),
+)
+.width(10, 24)
+.priority(0);
+
+const CLUSTER: Column<Row> = Column::new(
+    "CLUSTER",
+    |row: &Row, _| match &row.cluster {
+        Some(cluster) => Cell::new(cluster.name.as_str(), mark(cluster.colour)),
+        None => Cell::default(),
+    },
+    |row: &Row, _| match &row.cluster {
+        Some(cluster) => text_key(cluster.name.as_str()),
+        None => SortKey::Nothing,
+    },
+)
+.width(6, 24)
+.priority(0);
+
+const WHAT: Column<Row> = Column::new(
+    "WHAT",
+    |row: &Row, _| Cell::new(about(&row.finding), Role::Strong),
+    |row: &Row, _| text_key(about(&row.finding)),
+)
+.name()
+.width(14, 44);
+
+const HOW_MUCH: Column<Row> = Column::new(
+    "HOW MUCH",
+    |row: &Row, _| Cell::from(row.finding.what.as_str()),
+    |row: &Row, _| SortKey::Number(i64::try_from(row.finding.extent).unwrap_or(i64::MAX)),
+)
+.width(12, 28)
+.priority(1);
+
+const SINCE: Column<Row> = Column::new(
+    "FOR",
+    |row: &Row, context: &Context| {
+        let since = row.finding.since;
+        let age = since.map(|since| humanize::age(since, context.now));
+        Cell::new(age.unwrap_or_default(), Role::Text)
+    },
+    |row: &Row, _| age_key(row.finding.since),
+)
+.number(Unit::Seconds)
+.width(5, 8)
+.priority(2);
+
+const WHY: Column<Row> = Column::new(
+    "WHY",
+    |row: &Row, _| Cell::new(row.finding.why.as_str(), Role::Dim),
+    |row: &Row, _| text_key(row.finding.why.as_str()),
+)
+.width(16, 400)
+.priority(0)
+.fills();
+
+const COLUMNS: &[Column<Row>] = &[STATE, WHAT, HOW_MUCH, SINCE, WHY];
+const COLUMNS_OF_SEVERAL: &[Column<Row>] = &[STATE, CLUSTER, WHAT, HOW_MUCH, SINCE, WHY];
+
+/// Which cluster a row is of is told where there are several.
+pub(super) fn columns(context: &Context) -> &'static [Column<Row>] {
+    if context.around.others.is_empty() {
+        COLUMNS
+    } else {
+        COLUMNS_OF_SEVERAL
+    }
+}
 
 /// What a finding is about, as it is called on the screen.
 pub(super) fn about(finding: &Finding) -> String {
@@ -93,19 +126,25 @@ fn lately_height(context: &Context) -> u16 {
 }
 
 pub(super) fn table_height(context: &Context) -> u16 {
-    // Its head, the verdict above and the blank line under it.
+    // Its head, the verdicts above and the blank line under them.
     context
         .area
         .height
-        .saturating_sub(3 + lately_height(context))
+        .saturating_sub(2 + clusters::height(context) + lately_height(context))
 }
 
 pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
     let table = page
         .table
-        .present(COLUMNS, context, empty(page, context), |_| Vec::new());
+        .present(columns(context), context, empty(page, context), |_| {
+            Vec::new()
+        });
+    let verdicts = clusters::verdicts(context, verdict(context));
     Widget::down([
-        (Extent::Cells(1), Widget::line(verdict(page, context))),
+        (
+            Extent::Cells(clusters::height(context)),
+            Widget::Lines(verdicts),
+        ),
         (Extent::Cells(1), Widget::line(in_common(context))),
         (Extent::Rest, Widget::Table(table)),
         (Extent::Cells(lately_height(context)), lately(context)),
@@ -113,28 +152,13 @@ pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
 }
 
 /// The one line to read when there is time for one.
-fn verdict(page: &PulsePage, context: &Context) -> Line {
+fn verdict(context: &Context) -> Line {
     if context.summary.at.is_none() || !is_known(context) {
         return Line::of(" loading nodes and pods", Role::Dim);
     }
-    let count = |severity| {
-        page.table
-            .rows()
-            .filter(|finding| finding.severity == severity)
-            .count()
-    };
-    let mut line = Line::of(" ", Role::Text);
-    let urgent = count(Severity::Critical) + count(Severity::Serious);
-    if urgent == 0 {
-        line.push("● nothing is broken", Role::Good);
-    }
-    for severity in Severity::ALL {
-        let found = count(severity);
-        if found > 0 {
-            let (glyph, role) = sign(severity);
-            line.push(format!("{glyph} {found} {}   ", severity.word()), role);
-        }
-    }
+    let own = context.summary.findings.iter();
+    let in_scope = own.filter(|finding| context.scope.contains_key(&finding.about));
+    let mut line = tally(in_scope.map(|finding| finding.severity));
     let cluster = context.cluster;
     let ready = cluster
         .nodes()
@@ -151,6 +175,30 @@ fn verdict(page: &PulsePage, context: &Context) -> Line {
         ),
         Role::Dim,
     );
+    line
+}
+
+/// How many there are of each severity.
+fn tally(found: impl Iterator<Item = Severity>) -> Line {
+    let mut counts = [0_usize; Severity::ALL.len()];
+    for severity in found {
+        let place = Severity::ALL.iter().position(|known| *known == severity);
+        if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+            *count += 1;
+        }
+    }
+    let mut line = Line::of(" ", Role::Text);
+    let urgent = Severity::ALL.iter().zip(counts);
+    let urgent = urgent.filter(|(severity, count)| **severity <= Severity::Serious && *count > 0);
+    if urgent.count() == 0 {
+        line.push("● nothing is broken", Role::Good);
+    }
+    for (severity, count) in Severity::ALL.into_iter().zip(counts) {
+        if count > 0 {
+            let (glyph, role) = sign(severity);
+            line.push(format!("{glyph} {count} {}   ", severity.word()), role);
+        }
+    }
     line
 }
 
@@ -211,8 +259,13 @@ fn lately(context: &Context) -> Widget {
             .map(|entry| entry_line(entry, context))
             .collect()
     };
+    let title = if context.around.others.is_empty() {
+        "lately".to_owned()
+    } else {
+        format!("lately in {}", context.around.here)
+    };
     let caption =
-        Line::of("lately", Role::Title).with(format!("  {}", rate_words(context)), Role::Dim);
+        Line::of(title, Role::Title).with(format!("  {}", rate_words(context)), Role::Dim);
     Widget::down([
         (Extent::Cells(1), Widget::Rule(caption)),
         (Extent::Rest, Widget::Lines(lines)),

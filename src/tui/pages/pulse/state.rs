@@ -4,63 +4,61 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::finding::{Finding, FindingKind};
-use super::present::{self, COLUMNS, about};
+use super::finding::{Finding, FindingKind, worse};
+use super::present::{self, columns};
+use super::row::{Mark, Row};
 use crate::k8s::workload::WORKLOADS;
-use crate::k8s::{Resource, Uid, resources};
-use crate::tui::command::Command;
+use crate::k8s::{Name, Resource, resources};
+use crate::tui::command::{Command, PageCommand};
 use crate::tui::notice::Notice;
 use crate::tui::page::{Ask, Context, Page};
 use crate::tui::pages::travel::{note, to_row, travel};
 use crate::tui::screen::Widget;
-use crate::tui::table::{Record, TableState};
+use crate::tui::table::TableState;
 use crate::tui::text::Line;
 use crate::tui::view::{Opening, Place, Scope, Target, View};
 
 #[derive(Debug, Default)]
 pub struct PulsePage {
-    pub(super) table: TableState<Finding>,
-    /// The findings that the table shows, and whose.
-    shown: Option<(Arc<Vec<Finding>>, Scope)>,
-}
-
-impl Record for Finding {
-    fn id(&self) -> Uid {
-        // A finding has no uid of its own; what it is about and what it says make one.
-        Uid(format!("{} {} {}", self.kind.word(), about(self), self.word).into())
-    }
-
-    fn texts(&self, each: &mut dyn FnMut(&str)) {
-        each(&about(self));
-        each(&self.about.to_string());
-        for text in [&*self.word, &self.what, &self.why] {
-            each(text);
-        }
-    }
+    pub(super) table: TableState<Row>,
+    /// The findings that the table shows, those of other clusters after the own, and whose.
+    shown: Option<(Vec<Arc<Vec<Finding>>>, Scope)>,
 }
 
 impl PulsePage {
     fn resettle(&mut self, context: &Context) {
         let height = usize::from(present::table_height(context));
-        let findings = &context.summary.findings;
-        let same = self
-            .shown
-            .as_ref()
-            .is_some_and(|(shown, scope)| Arc::ptr_eq(shown, findings) && scope == context.scope);
+        let all: Vec<Arc<Vec<Finding>>> = std::iter::once(&context.summary.findings)
+            .chain(
+                context
+                    .around
+                    .others
+                    .iter()
+                    .map(|other| &other.look.summary.findings),
+            )
+            .map(Arc::clone)
+            .collect();
+        let same = self.shown.as_ref().is_some_and(|(shown, scope)| {
+            let pairs = || shown.iter().zip(&all);
+            scope == context.scope
+                && shown.len() == all.len()
+                && pairs().all(|(shown, now)| Arc::ptr_eq(shown, now))
+        });
         if !same {
-            let rows = findings
-                .iter()
-                .filter(|finding| context.scope.contains_key(&finding.about));
-            self.table.replace(rows.cloned(), COLUMNS, context);
-            self.shown = Some((Arc::clone(findings), context.scope.clone()));
+            self.table.replace(rows(context), columns(context), context);
+            self.shown = Some((all, context.scope.clone()));
         }
-        self.table.settle_view(COLUMNS, height, context);
+        self.table.settle_view(columns(context), height, context);
     }
 
     fn enter(&self, context: &Context) -> Vec<Ask> {
-        let Some(finding) = self.table.selected() else {
+        let Some(row) = self.table.selected() else {
             return Vec::new();
         };
+        if let Some(cluster) = row.elsewhere() {
+            return vec![Ask::Switch(cluster.to_string())];
+        }
+        let finding = &row.finding;
         let Some(object) = context.cluster.get(&finding.about) else {
             return note(format!("{} is gone", finding.about));
         };
@@ -95,6 +93,59 @@ impl PulsePage {
     }
 }
 
+/// Whether a command does something with the objects under the cursor, be it only to look.
+fn concerns_objects(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Describe
+            | Command::Yaml
+            | Command::Edit
+            | Command::Logs
+            | Command::ObjectTimeline
+            | Command::Why
+            | Command::Away
+            | Command::Owner
+            | Command::Node
+            | Command::Replicas(_)
+            | Command::Change(_)
+            | Command::Page(PageCommand::Tree)
+    )
+}
+
+/// All that is wrong in the clusters that are shown, ranked as one list.
+fn rows(context: &Context) -> Vec<Row> {
+    let around = &context.around;
+    let several = !around.others.is_empty();
+    let in_scope = |finding: &&Finding| context.scope.contains_key(&finding.about);
+    let own = context.summary.findings.iter().filter(in_scope);
+    let mut rows: Vec<Row> = own
+        .map(|finding| Row {
+            finding: finding.clone(),
+            cluster: several.then(|| Mark {
+                name: Name::new(around.here),
+                colour: around.colour,
+            }),
+            here: true,
+        })
+        .collect();
+    for other in around.others {
+        let theirs = other.look.summary.findings.iter().filter(in_scope);
+        rows.extend(theirs.map(|finding| Row {
+            finding: finding.clone(),
+            cluster: Some(Mark {
+                name: other.name.clone(),
+                colour: other.colour,
+            }),
+            here: false,
+        }));
+    }
+    if several {
+        // Stable: equal ones stay in the clusters' order.
+        rows.sort_by(|left, right| worse(&left.finding, &right.finding));
+    }
+    rows
+}
+
 impl Page for PulsePage {
     fn feeds(&self) -> Vec<Resource> {
         let mut feeds = WORKLOADS.to_vec();
@@ -121,6 +172,14 @@ impl Page for PulsePage {
         if *command == Command::Enter {
             return self.enter(context);
         }
+        // Another cluster's rows are looked at here; what is done is done there.
+        let meant = self.table.meant().into_iter();
+        let mut elsewhere = meant.filter_map(Row::elsewhere);
+        if let Some(cluster) = elsewhere.next().filter(|_| concerns_objects(command)) {
+            return note(format!(
+                "this is of {cluster}; enter works there from now on"
+            ));
+        }
         // A pod says more about itself than its workload does.
         let targets = match command {
             Command::Why | Command::Logs | Command::Node => self.examples(context),
@@ -129,7 +188,7 @@ impl Page for PulsePage {
         if let Some(asks) = travel(command, &targets, context) {
             return asks;
         }
-        match self.table.command(command, COLUMNS) {
+        match self.table.command(command, columns(context)) {
             Ok(_) => {
                 self.resettle(context);
                 Vec::new()
@@ -146,9 +205,10 @@ impl Page for PulsePage {
         self.table
             .meant()
             .into_iter()
-            .flat_map(|finding| match &finding.domain {
+            .filter(|row| row.here)
+            .flat_map(|row| match &row.finding.domain {
                 Some(lost) => lost.nodes.as_slice(),
-                None => std::slice::from_ref(&finding.about),
+                None => std::slice::from_ref(&row.finding.about),
             })
             .filter_map(|key| context.cluster.get(key))
             .map(|object| Target::of(object))
@@ -160,7 +220,7 @@ impl Page for PulsePage {
     }
 
     fn set_filter(&mut self, text: &str, context: &Context) -> Result<(), String> {
-        self.table.set_filter(text, COLUMNS)?;
+        self.table.set_filter(text, columns(context))?;
         self.resettle(context);
         Ok(())
     }
@@ -187,9 +247,10 @@ impl PulsePage {
         self.table
             .meant()
             .into_iter()
-            .filter_map(|finding| {
-                let key = finding.example.as_ref().unwrap_or(&finding.about);
-                context.cluster.get(key)
+            .filter(|row| row.here)
+            .filter_map(|row| {
+                let example = row.finding.example.as_ref();
+                context.cluster.get(example.unwrap_or(&row.finding.about))
             })
             .map(|object| Target::of(object))
             .collect()
