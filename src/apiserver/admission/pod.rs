@@ -19,9 +19,27 @@ pub(super) fn mutate(writing: &Writing, object: &mut Value) -> Result<(), Status
         default(spec, "serviceAccountName", "default");
         let account = spec.get("serviceAccountName").cloned().unwrap_or_default();
         default(spec, "serviceAccount", account);
+        pull_secrets(writing, object);
     }
     tolerations(object);
     priority(writing, object)
+}
+
+/// A pod that names no pull secrets has its account's.
+/// Source: `ServiceAccount` of kube-apiserver's admission.
+fn pull_secrets(writing: &Writing, object: &mut Value) {
+    let namespace = tree::text(object, "/metadata/namespace").to_owned();
+    let account = tree::text(object, "/spec/serviceAccountName").to_owned();
+    let cluster = writing.store.cluster();
+    let account = cluster.find(&resources::SERVICE_ACCOUNTS, &namespace, &account);
+    let secrets = account.and_then(|account| account.json().get("imagePullSecrets").cloned());
+    let own = object.pointer("/spec/imagePullSecrets");
+    let has_own = own
+        .and_then(Value::as_array)
+        .is_some_and(|own| !own.is_empty());
+    if let (Some(secrets), false, Some(spec)) = (secrets, has_own, tree::object(object, "spec")) {
+        spec.insert("imagePullSecrets".into(), secrets);
+    }
 }
 
 /// What an update that leaves it out keeps: the same plugins look at updates too.

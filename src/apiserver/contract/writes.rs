@@ -49,6 +49,29 @@ fn create_get_update_delete() {
 }
 
 #[test]
+fn pods_have_the_pull_secrets_of_their_account() {
+    let mut server = Server::new();
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "puller"},
+        "imagePullSecrets": [{"name": "registry"}],
+    });
+    server.ok("POST /api/v1/namespaces/default/serviceaccounts", &account);
+    let mut check = |name: &str, spec: Value, expected: Value| {
+        let mut pod = pod(name);
+        for (field, value) in spec.as_object().unwrap() {
+            pod["spec"][field] = value.clone();
+        }
+        let made = server.ok("POST /api/v1/namespaces/default/pods", &pod);
+        assert_eq!(made["spec"]["imagePullSecrets"], expected, "{name}");
+    };
+    let of_account = json!({"serviceAccountName": "puller"});
+    check("plain", json!({}), Value::Null);
+    check("given", of_account, json!([{"name": "registry"}]));
+    let own = json!({"serviceAccountName": "puller", "imagePullSecrets": [{"name": "own"}]});
+    check("own", own, json!([{"name": "own"}]));
+}
+
+#[test]
 fn namespaces_must_exist() {
     let mut server = Server::new();
     server.refused(

@@ -6,6 +6,8 @@
 //!
 //! Source: OCI image specification, `layer.md`; the kernel's `overlayfs.rst`.
 
+mod zstd;
+
 use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -14,6 +16,7 @@ use std::path::{Component, Path, PathBuf};
 use flate2::read::GzDecoder;
 use rustix::fs::{AtFlags, CWD, FileType, Gid, Mode, Uid, XattrFlags};
 use tar::{Archive, Entry, EntryType};
+use zstd::Frames;
 
 /// Unpacked bytes of one layer; beyond it the layer is refused rather than the disk filled.
 const LAYER_BYTES_MAX: u64 = 32 << 30;
@@ -28,8 +31,6 @@ pub enum LayerError {
     Outside(String),
     #[error("it unpacks to more than {LAYER_BYTES_MAX} bytes")]
     TooLarge,
-    #[error("compression `{0}` is not supported; gzip and plain tar are")]
-    Compression(String),
     #[error("`{entry}`: {source}")]
     Write { entry: String, source: io::Error },
     #[error("it is damaged: {0}")]
@@ -41,25 +42,32 @@ pub enum LayerError {
 pub enum Packing {
     Plain,
     Gzip,
+    Zstd,
 }
 
 impl Packing {
     /// As its first bytes say; media types are often wrong in archives.
-    pub fn of(first: &[u8]) -> Result<Self, LayerError> {
+    pub fn of(first: &[u8]) -> Self {
         match first {
-            [0x1f, 0x8b, ..] => Ok(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(LayerError::Compression("zstd".to_owned())),
-            _ => Ok(Self::Plain),
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
+    /// What was packed.
+    pub fn open<'a>(self, packed: impl Read + 'a) -> Box<dyn Read + 'a> {
+        match self {
+            Self::Plain => Box::new(packed),
+            Self::Gzip => Box::new(GzDecoder::new(packed)),
+            Self::Zstd => Box::new(Frames::new(packed)),
         }
     }
 }
 
 /// Unpacks into `folder`, which must exist and be empty.
 pub fn unpack(packed: impl Read, packing: Packing, folder: &Path) -> Result<(), LayerError> {
-    match packing {
-        Packing::Plain => unpack_tar(packed, folder),
-        Packing::Gzip => unpack_tar(GzDecoder::new(packed), folder),
-    }
+    unpack_tar(packing.open(packed), folder)
 }
 
 fn unpack_tar(bytes: impl Read, folder: &Path) -> Result<(), LayerError> {

@@ -273,12 +273,8 @@ impl Store {
         let length = open()?
             .read(&mut first)
             .map_err(|source| self.failed(source))?;
-        let packing = Packing::of(first.get(..length).unwrap_or_default())?;
-        let got = match packing {
-            Packing::Plain => digest_of(open()?),
-            Packing::Gzip => digest_of(flate2::read::GzDecoder::new(open()?)),
-        };
-        let got = got.map_err(layer::LayerError::Damaged)?;
+        let packing = Packing::of(first.get(..length).unwrap_or_default());
+        let got = digest_of(packing.open(open()?)).map_err(layer::LayerError::Damaged)?;
         if got != *id {
             return Err(ImageError::Digest {
                 what: format!("the unpacked digest of layer {}", packed.digest()),
