@@ -12,6 +12,7 @@ mod embedded;
 mod guard;
 mod link;
 mod notice;
+mod renew;
 mod session;
 
 pub use catalogue::{AccessRule, Catalogue};

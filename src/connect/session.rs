@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::KubeconfigError;
 
 use crate::serve::{HostError, HostOptions};
 
@@ -13,6 +13,7 @@ use super::guard::{Access, GuardLayer, Hold};
 use super::link;
 use super::notice::Notice;
 use super::rehearsal::Rehearsal;
+use super::renew::{Recipe, Renewing};
 
 /// What to connect to.
 #[derive(Clone, Debug)]
@@ -173,14 +174,15 @@ impl Session {
         namespace: Option<String>,
     ) -> Result<Self, ConnectError> {
         let failed = |error| ConnectError::Kubeconfig(Box::new(error));
-        let kubeconfig = match file {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
+        let mut recipe = Recipe {
+            context: context.unwrap_or_default(),
+            file,
+        };
+        let kubeconfig = recipe.read().map_err(failed)?;
+        if recipe.context.is_empty() {
+            recipe.context = kubeconfig.current_context.clone().unwrap_or_default();
         }
-        .map_err(failed)?;
-        let name = context
-            .or_else(|| kubeconfig.current_context.clone())
-            .unwrap_or_default();
+        let name = recipe.context.clone();
         let chosen = kubeconfig
             .contexts
             .iter()
@@ -188,13 +190,7 @@ impl Session {
             .and_then(|named| named.context.clone())
             .ok_or_else(|| ConnectError::NoContext(name.clone()))?;
         let access = rule.of(&name);
-        let options = KubeConfigOptions {
-            context: Some(name.clone()),
-            ..KubeConfigOptions::default()
-        };
-        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .map_err(failed)?;
+        let mut config = recipe.config(kubeconfig).await.map_err(failed)?;
         if let Some(namespace) = namespace {
             config.default_namespace = namespace;
         }
@@ -212,8 +208,10 @@ impl Session {
         })?;
         let hold = Hold::default();
         let guard = GuardLayer::new(access, hold.clone());
+        let renewing = Renewing::new(builder.build(), recipe);
+        let client = ClientBuilder::new(renewing, &identity.namespace).with_layer(&guard);
         Ok(Self {
-            client: builder.with_layer(&guard).build(),
+            client: client.build(),
             identity,
             hold,
             embedded: None,
