@@ -188,6 +188,12 @@ impl Rehearsal {
         self.driver.connector()
     }
 
+    /// The fork's objects at this moment, as its API would list them.
+    pub fn objects(&self) -> Cluster {
+        let published = self.shared.lock().fork.published();
+        published.snapshot.cluster.clone()
+    }
+
     /// Tells of every change.
     pub fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tokio::sync::mpsc::{Sender, channel};
 
-use super::feed::{self, Followed, follow};
+use super::feed::{self, Followed, Start, follow};
 use crate::config::settings::Settings;
 use crate::connect::{Access, Session, Target};
 use crate::k8s::Name;
@@ -60,7 +60,8 @@ pub async fn stand(context: Name, kubeconfig: Option<PathBuf>, out: Sender<Msg>,
             kind: Name::new_static(kind),
             namespace: Name::default(),
         };
-        follow(session.client().clone(), followed, sender.clone(), seed)
+        let start = Start { seed, given: None };
+        follow(session.client().clone(), followed, sender.clone(), start)
     });
     drop(sender);
     let forward = async {

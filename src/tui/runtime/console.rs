@@ -477,7 +477,9 @@ impl Console {
         };
         let progress = rehearsal.progress().borrow().clone();
         self.session.hold(true);
-        let (outside, messages) = connect(&fork);
+        let objects = rehearsal.objects();
+        let (mut outside, messages) = connect(&fork);
+        outside.begin_with(objects);
         self.outside = outside;
         self.messages = messages;
         let session = std::mem::replace(&mut self.session, fork);

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc::Sender;
 
 use crate::connect::Notice;
-use crate::k8s::{ChangeKind, Name, Object, Resource, trim};
+use crate::k8s::{ChangeKind, Cluster, Name, Object, Resource, trim};
 use crate::stdx::clock;
 use crate::stdx::rng::Stream;
 use crate::tui::cache::{FeedEvent, FeedState};
@@ -50,15 +50,25 @@ const BATCH: usize = 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
 
+/// How a feed begins.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// Of the jitter.
+    pub seed: u64,
+    /// The objects as of its revision, in place of a list.
+    pub given: Option<Cluster>,
+}
+
 /// Runs until the receiver is dropped or the server refuses.
-pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Fed>, seed: u64) {
-    let random = Stream::new(seed, &followed.resource.to_string());
+pub async fn follow(client: kube::Client, followed: Followed, out: Sender<Fed>, start: Start) {
+    let random = Stream::new(start.seed, &followed.resource.to_string());
     let mut feed = Follower {
         client,
         followed,
         out,
         random,
         siblings: Siblings::default(),
+        given: start.given,
         revision: None,
         last_good: clock::now(),
         failures: 0,
@@ -74,6 +84,7 @@ struct Follower {
     out: Sender<Fed>,
     random: Stream,
     siblings: Siblings,
+    given: Option<Cluster>,
     /// Where the watch resumes; `None` before the first list and after `410 Gone`.
     revision: Option<String>,
     /// When what was handed out was last known to be current.
@@ -143,7 +154,10 @@ impl Follower {
     async fn round(&mut self) -> Option<Duration> {
         let outcome = match &self.revision {
             Some(_) => Ok(()),
-            None => self.list().await,
+            None => match self.given.take() {
+                Some(objects) => self.begin_with(&objects).await,
+                None => self.list().await,
+            },
         };
         let outcome = match outcome {
             Ok(()) => self.watch().await,
@@ -164,9 +178,13 @@ impl Follower {
         let why = notice.message;
         match notice.code {
             Some(404 | 405) => self.state(FeedState::Unknown).await.ok()?,
-            Some(401 | 403) => self.state(FeedState::Forbidden { why }).await.ok()?,
-            _ => {
+            Some(403) => self.state(FeedState::Forbidden { why }).await.ok()?,
+            code => {
                 let since = self.last_good;
+                let why = match code {
+                    Some(401) => "the credentials were refused: asking for new ones".to_owned(),
+                    _ => why,
+                };
                 self.state(FeedState::Lost { since, why }).await.ok()?;
                 return Some(self.pause());
             }
@@ -195,6 +213,22 @@ impl Follower {
 
     async fn state(&self, state: FeedState) -> Result<(), Ended> {
         self.send(FeedEvent::State(state)).await
+    }
+
+    /// Hands out what is known already, as a list would have brought it.
+    async fn begin_with(&mut self, known: &Cluster) -> Result<(), Ended> {
+        let objects: Vec<Arc<Object>> = known.list(&self.followed.resource).cloned().collect();
+        let keys = objects.iter().map(|object| object.key.clone()).collect();
+        let total = Some(objects.len());
+        for page in objects.chunks(BATCH) {
+            let objects = page.to_vec();
+            self.send(FeedEvent::Listed { objects, total }).await?;
+        }
+        self.revision = Some(known.revision().to_string());
+        self.send(FeedEvent::Complete {
+            keys: Arc::new(keys),
+        })
+        .await
     }
 
     async fn list(&mut self) -> Result<(), Ended> {

@@ -11,12 +11,12 @@ use tokio::sync::mpsc::{Sender, channel};
 use tokio::task::{AbortHandle, spawn, spawn_blocking};
 
 use super::beside::{self, Together};
-use super::feed::{Followed, follow};
+use super::feed::{Followed, Start, follow};
 use super::logs::{self, LogEvent};
 use super::send::{Mode, apply, evict, fetch, send};
 use super::{discovery, feed, rehearsals, tables};
 use crate::connect::{Notice as Failure, Rehearsal};
-use crate::k8s::{Name, ObjectKey, Op, Resource, resources};
+use crate::k8s::{Cluster, Name, ObjectKey, Op, Resource, resources};
 use crate::tui::answer::Answer;
 use crate::tui::beside::Beside;
 use crate::tui::cache::KindInfo;
@@ -53,6 +53,8 @@ pub struct Outside {
     told: Option<AbortHandle>,
     /// Follow the clusters that are shown beside this one.
     beside: Vec<AbortHandle>,
+    /// What the first feeds begin with, in place of their lists.
+    given: Option<Cluster>,
 }
 
 impl Outside {
@@ -69,6 +71,7 @@ impl Outside {
             seed,
             told: None,
             beside: Vec::new(),
+            given: None,
         };
         outside.discover();
         outside
@@ -97,6 +100,11 @@ impl Outside {
             let standing = beside::stand(other.name.clone(), file, self.out.clone(), self.seed);
             self.beside.push(spawn(standing).abort_handle());
         }
+    }
+
+    /// The first feeds begin with these objects of the session's own cluster and go on from there.
+    pub fn begin_with(&mut self, objects: Cluster) {
+        self.given = Some(objects);
     }
 
     /// Something about the rehearsal that is shown; its answer comes as a message.
@@ -145,6 +153,8 @@ impl Outside {
     pub fn know(&mut self, kinds: &[KindInfo]) {
         self.kinds = Some(Arc::new(kinds.to_vec()));
         self.begin_feeds();
+        // Later ones would go on from too long ago.
+        self.given = None;
     }
 
     /// Carries out everything that concerns the cluster or files; hands back what concerns the
@@ -232,14 +242,17 @@ impl Outside {
         let (sender, mut receiver) = channel::<feed::Fed>(IN_FLIGHT);
         let out = self.out.clone();
         let client = self.client.clone();
-        let seed = self.seed;
+        let start = Start {
+            seed: self.seed,
+            given: self.given.clone(),
+        };
         let both = async move {
             let forward = async {
                 while let Some((resource, event)) = receiver.recv().await {
                     tell(&out, Msg::Feed(resource, event)).await;
                 }
             };
-            tokio::join!(follow(client, followed, sender, seed), forward);
+            tokio::join!(follow(client, followed, sender, start), forward);
         };
         spawn(both).abort_handle()
     }
