@@ -17,7 +17,7 @@ use bayplan::rehearse::{Fork, Options, Step};
 use bayplan::stdx::clock;
 use serde_json::{Value, json};
 
-const PODS_EACH: usize = 500;
+const PODS_EACH: usize = 20;
 const RACKS: usize = 100;
 /// Bytes of a pod, as clusters of this size have been reported to hold.
 const POD_BYTES: usize = 5_800;
