@@ -70,7 +70,7 @@ impl Cut {
     pub fn level(self) -> Level {
         let (label, title) = match self {
             Self::Cluster => (CLUSTERS, "cluster"),
-            Self::Region => (REGIONS, "shared region"),
+            Self::Region => (REGIONS, "shared-region"),
         };
         Level {
             label: Name::new_static(label),

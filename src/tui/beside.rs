@@ -14,7 +14,7 @@ use crate::k8s::{ChangeKind, Cluster, Name, ObjectKey, Resource, resources};
 use crate::stdx::humanize::{age, thousands};
 use crate::topology::{Share, Survey};
 
-use super::cache::{FeedEvent, FeedState, heartbeat};
+use super::cache::{Cache, FeedEvent, FeedState, heartbeat};
 use super::effect::{Computation, Effect};
 use super::msg::Msg;
 use super::summary::Summary;
@@ -310,6 +310,36 @@ impl Beside {
 }
 
 impl Standing {
+    /// Of the cluster that the console works in, by its nodes and pods.
+    pub fn of(cache: &Cache) -> Self {
+        for resource in [resources::NODES, resources::PODS] {
+            let count = cache.cluster.count(&resource);
+            match cache.feed(&resource) {
+                Some(FeedState::Live { .. }) => {}
+                Some(FeedState::Lost { since, why }) => {
+                    return Self::Lost {
+                        since: (count > 0).then_some(*since),
+                        why: why.clone(),
+                    };
+                }
+                Some(FeedState::Forbidden { why }) => return Self::Refused { why: why.clone() },
+                Some(FeedState::Loading { loaded, total }) => {
+                    return Self::Loading {
+                        loaded: *loaded,
+                        total: total.unwrap_or(*loaded),
+                    };
+                }
+                Some(FeedState::Unknown) | None => {
+                    return Self::Loading {
+                        loaded: count,
+                        total: count,
+                    };
+                }
+            }
+        }
+        Self::Live
+    }
+
     /// `loading 500 of 4,000`, `not reached, as of 3m ago: connection refused`; empty while live.
     pub fn words(&self, now: Timestamp) -> String {
         match self {

@@ -95,6 +95,10 @@ impl Palette {
     /// The style of text in `role` on the background that `behind` means.
     pub fn on(&self, role: Role, behind: Option<Role>) -> Style {
         let front = self.style(role);
+        // A cluster's colour is its ground, and says where one is on whatever lies behind it.
+        if matches!(role, Role::Context(_)) && front.bg.is_some() {
+            return front;
+        }
         match behind.and_then(|behind| self.grounds.get(&behind)) {
             Some(ground) => front.patch(*ground),
             None => front,

@@ -592,7 +592,7 @@ fn two_clusters_stand_side_by_side_and_one_that_dies_keeps_its_picture() {
     // Both fleets are in the same region.
     console.keys("l");
     console.wait_until("their region is one domain", |console| {
-        shows(console, "SHARED REGION") && shows(console, "machines of bayplan-one, bayplan-two")
+        shows(console, "SHARED-REGION") && shows(console, "machines of bayplan-one, bayplan-two")
     });
     console.keys("hj\r");
     console.wait_until("it works in the other one", |console| {

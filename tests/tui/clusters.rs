@@ -138,13 +138,13 @@ fn a_lost_cluster_is_told_by_what_is_left() {
 #[test]
 fn a_region_that_two_clusters_share_is_a_level() {
     let mut console = console(View::Domains, (120, 40));
-    console.hides("shared region");
+    console.hides("shared-region");
     answer(
         &mut console,
         &cluster("eu", &[("w1", true), ("w2", true)], &[("cart", 2)]),
     );
     console.press("l");
-    console.shows("SHARED REGION");
+    console.shows("SHARED-REGION");
     console.shows("machines of prod-eu, prod-us");
     console.shows("nothing ready is left of: shop/cart");
 }
@@ -197,4 +197,56 @@ fn a_cluster_that_is_not_reached_keeps_its_picture_and_the_rest_works() {
     console.press("4");
     console.shows("cart");
     console.shows("prod-us  ✕");
+}
+
+#[test]
+fn where_the_own_cluster_is_not_reached_the_others_are_told_of() {
+    for view in [View::Pulse, View::Domains] {
+        let mut console = Console::new(view, (120, 40));
+        "prod-eu".clone_into(&mut console.model.identity.cluster);
+        console.model.beside = vec![Beside::new(WEST, None)];
+        answer(&mut console, &west());
+        for resource in [resources::NODES, resources::PODS] {
+            let state = FeedState::Lost {
+                since: console.now,
+                why: "no route to host".to_owned(),
+            };
+            console.tell(Msg::Feed(resource, FeedEvent::State(state)));
+        }
+        console.shows("not reached: no route to host");
+        console.hides("nothing is broken");
+        if view == View::Pulse {
+            console.shows("◐ NotReady  prod-us  b02-h03");
+        } else {
+            console.shows("■ shop/cart");
+        }
+    }
+}
+
+#[test]
+fn clusters_are_named_in_their_colours_on_every_ground() {
+    let mut console = console(View::Pulse, (120, 40));
+    answer(&mut console, &west());
+    let buffer = console.buffer();
+    let ground = |x: u16, y: u16| buffer.cell((x, y)).unwrap().bg;
+    let text = console.text();
+    let mut grounds = Vec::new();
+    for (y, line) in text.lines().enumerate() {
+        for name in ["prod-eu", "prod-us"] {
+            if let Some(byte) = line.find(name).filter(|_| !line.contains("lately")) {
+                let x = line[..byte].chars().count();
+                let at = ground(u16::try_from(x).unwrap(), u16::try_from(y).unwrap());
+                grounds.push((name, at));
+            }
+        }
+    }
+    let of = |name: &str| {
+        let mut own: Vec<_> = grounds.iter().filter(|(one, _)| *one == name).collect();
+        // The header, its line, its row; the cursor is on one of the rows.
+        assert_eq!(own.len(), 3, "{name} in {text}");
+        own.dedup();
+        assert_eq!(own.len(), 1, "{name} has one colour everywhere");
+        own[0].1
+    };
+    assert_ne!(of("prod-eu"), of("prod-us"));
 }

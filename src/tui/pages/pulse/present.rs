@@ -10,7 +10,7 @@ use super::state::PulsePage;
 use crate::k8s::workload::root_of;
 use crate::k8s::{ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
-use crate::tui::beside::mark;
+use crate::tui::beside::{Standing, mark};
 use crate::tui::columns::{age_key, text_key};
 use crate::tui::page::Context;
 use crate::tui::pages::is_known;
@@ -153,6 +153,12 @@ pub(super) fn present(page: &PulsePage, context: &Context) -> Widget {
 
 /// The one line to read when there is time for one.
 fn verdict(context: &Context) -> Line {
+    let standing = Standing::of(context.cache);
+    let is_empty = context.cluster.count(&resources::NODES) == 0;
+    if matches!(standing, Standing::Lost { .. }) && is_empty {
+        let words = standing.words(context.now);
+        return Line::of(format!(" ✕ {words}"), Role::Bad);
+    }
     if context.summary.at.is_none() || !is_known(context) {
         return Line::of(" loading nodes and pods", Role::Dim);
     }

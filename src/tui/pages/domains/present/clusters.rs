@@ -139,11 +139,14 @@ impl Picture<'_> {
     /// How the clusters of a domain stand, where not all of them answer.
     fn standing(&self, domain: &Domain) -> Option<(String, Standing)> {
         let around = &self.context.around;
-        let others = domain.clusters.iter().filter_map(|place| {
-            let other = around.others.get(place.checked_sub(1)?)?;
+        let all = domain.clusters.iter().filter_map(|place| {
+            let Some(other) = place.checked_sub(1) else {
+                return Some((around.here.to_owned(), Standing::of(self.context.cache)));
+            };
+            let other = around.others.get(other)?;
             Some((other.name.to_string(), other.standing()))
         });
-        let mut troubled = others.filter(|(_, standing)| *standing != Standing::Live);
+        let mut troubled = all.filter(|(_, standing)| *standing != Standing::Live);
         troubled.next()
     }
 
@@ -212,9 +215,7 @@ impl Picture<'_> {
             }
             self.hurt_most(canvas, (hurt, y), domain);
             if cursor == Some(place) {
-                let rest = canvas.width.saturating_sub(3 + name);
-                canvas.lay_behind(3 + name, y, rest, Role::Cursor);
-                canvas.lay_behind(0, y, 3, Role::Cursor);
+                canvas.lay_behind(0, y, canvas.width, Role::Cursor);
             }
         }
         let below = domains.saturating_sub(first + usize::from(rows));
