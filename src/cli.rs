@@ -596,6 +596,25 @@ mod tests {
     }
 
     #[test]
+    fn what_concerns_one_cluster_refuses_several_contexts() {
+        let arguments = parse("bayplan apply -f a.yaml --context east,west").unwrap();
+        let Some(Command::Apply(apply)) = arguments.command else {
+            panic!("another command");
+        };
+        let error = target(&apply.target, "bayplan apply").unwrap_err();
+        assert!(
+            error.to_string().contains("works on one context"),
+            "{error}"
+        );
+        let arguments = parse("bayplan --context east,west").unwrap();
+        let first = first_target(&arguments.console.target, "bayplan").unwrap();
+        let Target::Kubeconfig { context, .. } = first else {
+            panic!("not of the kubeconfig");
+        };
+        assert_eq!(context.as_deref(), Some("east"));
+    }
+
+    #[test]
     fn contradictions_are_usage_errors() {
         for line in [
             "bayplan --cluster a --context b",

@@ -350,13 +350,18 @@ impl Standing {
                 thousands(*loaded as u64),
                 thousands(*total as u64)
             ),
-            Self::Lost { since, why } => match since {
-                Some(since) => {
-                    let time = since.strftime("%H:%M:%S");
-                    format!("not reached: as of {time}, {} ago: {why}", age(*since, now))
+            Self::Lost { since, why } => {
+                let why = why
+                    .strip_prefix("the server cannot be reached: ")
+                    .unwrap_or(why);
+                match since {
+                    Some(since) => {
+                        let time = since.strftime("%H:%M:%S");
+                        format!("not reached: as of {time}, {} ago: {why}", age(*since, now))
+                    }
+                    None => format!("not reached: {why}"),
                 }
-                None => format!("not reached: {why}"),
-            },
+            }
             Self::Refused { why } => format!("not allowed: {why}"),
         }
     }

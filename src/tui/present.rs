@@ -95,10 +95,12 @@ fn header(model: &Model) -> Header {
     };
     let group = |rank: u8, line: Line| HeaderGroup { rank, line };
     let mut left = vec![group(0, who), group(0, others(model)), group(2, scope)];
-    if model.is_loaded() {
+    // Of a cluster that never answered nothing is known, not even that it has no problems.
+    let is_known = model.lost().is_none() || cluster.count(&resources::NODES) > 0;
+    if model.is_loaded() && is_known {
         left.push(group(4, size));
     }
-    if summary.at.is_some() {
+    if summary.at.is_some() && is_known {
         left.extend([group(3, pressure), group(1, problems)]);
     }
     Header {

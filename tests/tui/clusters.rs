@@ -194,6 +194,8 @@ fn a_cluster_that_is_not_reached_keeps_its_picture_and_the_rest_works() {
     console.now += SignedDuration::from_mins(4);
     console.shows("not reached: as of 14:03:22, 4m ago: connection refused");
     console.shows("prod-us");
+    console.press("3");
+    console.shows("prod-us does not answer, counted as of 14:03:22");
     console.press("4");
     console.shows("cart");
     console.shows("prod-us  ✕");
@@ -215,6 +217,7 @@ fn where_the_own_cluster_is_not_reached_the_others_are_told_of() {
         }
         console.shows("not reached: no route to host");
         console.hides("nothing is broken");
+        console.hides("no problems");
         if view == View::Pulse {
             console.shows("◐ NotReady  prod-us  b02-h03");
         } else {

@@ -209,14 +209,28 @@ impl Picture<'_> {
             canvas.set(1, y, glyph, role);
             let text = cut_middle(&domain.name, usize::from(name - 2));
             canvas.text(3, y, Line::of(format!(" {text} "), self.mark(domain)));
+            if cursor == Some(place) {
+                canvas.lay_behind(0, y, canvas.width, Role::Cursor);
+            }
+            if domain.holding.nodes == 0
+                && let Some((_, standing)) = self.standing(domain)
+            {
+                let words = standing.words(self.context.now);
+                let x = 3 + name + 2;
+                draw::sentence(
+                    canvas,
+                    (x, y),
+                    canvas.width.saturating_sub(x + 1),
+                    &words,
+                    role,
+                );
+                continue;
+            }
             for (figure, &end) in FIGURES.iter().zip(&ends) {
                 let (text, role) = (figure.cell)(domain, &gone);
                 draw::right(canvas, end, y, &text, role);
             }
             self.hurt_most(canvas, (hurt, y), domain);
-            if cursor == Some(place) {
-                canvas.lay_behind(0, y, canvas.width, Role::Cursor);
-            }
         }
         let below = domains.saturating_sub(first + usize::from(rows));
         hidden(canvas, (top, top + rows), first, below);

@@ -4,6 +4,7 @@ use super::Picture;
 use crate::stdx::humanize::{bytes, counted, milli};
 use crate::topology::across::{Cut, Domain, Service};
 use crate::topology::spread::percent;
+use crate::tui::beside::Standing;
 use crate::tui::text::{Line, Role};
 
 impl Picture<'_> {
@@ -13,6 +14,7 @@ impl Picture<'_> {
             let words = standing.words(self.context.now);
             lines.push(Line::of(format!("{name}: {words}"), standing.sign().1));
         }
+        lines.extend(self.doubts(domain));
         if self.across.cut == Cut::Region {
             let names: Vec<&str> = domain
                 .clusters
@@ -55,8 +57,33 @@ impl Picture<'_> {
             let text = format!("only here, down with it: {}", names(&only_here));
             lines.push(Line::of(text, Role::Warning));
         }
-        lines.push(room_words(domain));
+        if domain.holding.pods > 0 {
+            lines.push(room_words(domain));
+        }
         lines
+    }
+
+    /// What is said to be left in a cluster that does not answer may be gone too.
+    fn doubts(&self, domain: &Domain) -> Option<Line> {
+        let around = &self.context.around;
+        let own = (around.here, Standing::of(self.context.cache));
+        let others = around.others.iter();
+        let others = others.map(|other| (other.name.as_str(), other.standing()));
+        let all = std::iter::once(own).chain(others).enumerate();
+        let doubts: Vec<String> = all
+            .filter(|(place, _)| !domain.clusters.contains(place))
+            .filter_map(|(_, (name, standing))| match standing {
+                Standing::Live => None,
+                Standing::Lost {
+                    since: Some(since), ..
+                } => {
+                    let time = since.strftime("%H:%M:%S");
+                    Some(format!("{name} does not answer, counted as of {time}"))
+                }
+                _ => Some(format!("{name} is not known yet and not counted")),
+            })
+            .collect();
+        (!doubts.is_empty()).then(|| Line::of(doubts.join("; "), Role::Warning))
     }
 
     pub(super) fn service_words(&self, service: &Service) -> Vec<Line> {
