@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::config::settings::{ContextColor, Logs};
 use crate::connect::{Access, Identity};
-use crate::k8s::{Name, Resource, resources};
+use crate::k8s::{Name, Resource, Uid, resources};
 
 use super::actions::proposal::Consequence;
 use super::actions::{Journal, Proposal};
@@ -79,6 +79,8 @@ pub struct Model {
     pub last_outcome: Option<Box<crate::rehearse::Outcome>>,
     /// A rehearsal's steps that are taken here, in reality.
     pub walk: Option<Walk>,
+    /// The row to put the cursor on once that cluster has taken this one's place.
+    pub expected: Option<(String, Uid)>,
     /// Another cluster took this one's place: the page is to be opened once more when all is here.
     pub arriving: bool,
     /// The page must be told about data, size or scope before the next frame.
@@ -242,6 +244,7 @@ impl Model {
             rehearsal: None,
             last_outcome: None,
             walk: None,
+            expected: None,
             arriving: false,
             unsettled: true,
             ended: false,
@@ -260,6 +263,10 @@ impl Model {
         self.history = old.history;
         self.contexts = old.contexts;
         self.last_outcome = old.last_outcome;
+        let expected = old
+            .expected
+            .filter(|(name, _)| *name == self.identity.cluster);
+        self.place.with.select = expected.map(|(_, row)| row);
         self.colour = colour;
         self.bound_logs(logs);
     }

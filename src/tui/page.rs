@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use crate::k8s::{Cluster, Resource};
+use crate::k8s::{Cluster, Resource, Uid};
 
 use super::actions::proposal::Consequence;
 use super::actions::{Action, Journal};
@@ -64,7 +64,11 @@ pub enum Ask {
     Back,
     Notice(Notice),
     /// Works in another cluster from now on, as `:ctx` does.
-    Switch(String),
+    Switch {
+        cluster: String,
+        /// The row to put the cursor on there.
+        select: Option<Uid>,
+    },
     /// Opens the panel that shows what an action would do and sends it when confirmed.
     Propose(Box<Action>),
     /// Opens the same panel only to tell what would come of it; nothing can be sent from there.

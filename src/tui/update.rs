@@ -228,7 +228,10 @@ pub(super) fn carry_out(
                 let _first = command::place_back(model, now, effects);
             }
             Ask::Notice(notice) => tell(model, notice, now),
-            Ask::Switch(name) => command::contexts(model, Some(&name), now, effects),
+            Ask::Switch { cluster, select } => {
+                command::contexts(model, Some(&cluster), now, effects);
+                model.expected = select.map(|row| (cluster, row));
+            }
             Ask::Propose(action) => propose::open(model, &action, now),
             Ask::Wonder(action) => propose::wonder(model, &action),
             Ask::Unless { action, concerns } => {

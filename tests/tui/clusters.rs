@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use bayplan::config::settings::ContextColor;
+use bayplan::config::settings::{ContextColor, Logs};
+use bayplan::connect::Access;
 use bayplan::k8s::{Object, build, resources};
 use bayplan::tui::beside::{Beside, BesideEvent, KINDS};
 use bayplan::tui::cache::{FeedEvent, FeedState};
 use bayplan::tui::effect::Effect;
 use bayplan::tui::model::Open;
 use bayplan::tui::msg::Msg;
+use bayplan::tui::update::start;
 use bayplan::tui::view::View;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::console::Console;
+use crate::console::{Console, identity, kinds};
 use crate::frames::check;
+use crate::objects::pending;
 
 const WEST: &str = "prod-us";
 
@@ -252,4 +255,28 @@ fn clusters_are_named_in_their_colours_on_every_ground() {
         own[0].1
     };
     assert_ne!(of("prod-eu"), of("prod-us"));
+}
+
+#[test]
+fn entering_a_row_of_another_cluster_leads_to_that_row_there() {
+    let mut console = console(View::Pulse, (120, 40));
+    let mut west = west();
+    // Worse than the machine, and in the first row.
+    west.push(pending("report-1"));
+    answer(&mut console, &west);
+    console.now += SignedDuration::from_secs(3);
+    console.tell(Msg::Tick);
+    console.press("/ \"b02-h03\" enter G");
+    console.shows("▸ ◐ NotReady  prod-us  b02-h03");
+    console.press("enter");
+    // The runtime has opened it.
+    let mut identity = identity(Access::ReadWrite);
+    WEST.clone_into(&mut identity.cluster);
+    console.model.turn_to(identity, None, &Logs::default());
+    let effects = start(&mut console.model, console.now);
+    console.effects.extend(effects);
+    console.tell(Msg::Kinds(kinds()));
+    console.load(&west);
+    console.shows("  ✕ Pending   shop/report-1");
+    console.shows("▸ ◐ NotReady  b02-h03");
 }

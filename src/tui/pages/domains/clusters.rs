@@ -156,7 +156,10 @@ impl Clusters {
         let text = if let [one] = clusters {
             let name = self.of.get(*one).map(|(name, _)| name.to_string());
             if let Some(name) = name.filter(|name| name != around.here) {
-                return vec![Ask::Switch(name)];
+                return vec![Ask::Switch {
+                    cluster: name,
+                    select: None,
+                }];
             }
             let here = around.here;
             format!("this console works in {here}; l goes on to its own levels")

@@ -29,6 +29,15 @@ impl Row {
         let cluster = self.cluster.as_ref().filter(|_| !self.here)?;
         Some(&cluster.name)
     }
+
+    /// Its id where its cluster is the one that is worked in.
+    pub fn id_there(&self) -> Uid {
+        Self {
+            here: true,
+            ..self.clone()
+        }
+        .id()
+    }
 }
 
 impl Record for Row {

@@ -56,7 +56,10 @@ impl PulsePage {
             return Vec::new();
         };
         if let Some(cluster) = row.elsewhere() {
-            return vec![Ask::Switch(cluster.to_string())];
+            return vec![Ask::Switch {
+                cluster: cluster.to_string(),
+                select: Some(row.id_there()),
+            }];
         }
         let finding = &row.finding;
         let Some(object) = context.cluster.get(&finding.about) else {
@@ -158,7 +161,10 @@ impl Page for PulsePage {
         feeds
     }
 
-    fn open(&mut self, _opening: &Opening, context: &Context) -> Vec<Ask> {
+    fn open(&mut self, opening: &Opening, context: &Context) -> Vec<Ask> {
+        if let Some(row) = &opening.select {
+            self.table.select(row.clone());
+        }
         self.resettle(context);
         Vec::new()
     }
