@@ -45,7 +45,7 @@ mod node {
 
     use serde_json::{Value, json};
 
-    use crate::containers::{IMAGE, prepare, shell};
+    use crate::containers::{IMAGE, Runs, prepare, shell};
     use crate::served::{Local, Served, command};
 
     const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -65,7 +65,8 @@ mod node {
         }
         let data = folder.path().join("data");
         let mut command = command(&data, &["--local-node"]);
-        let mut served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
+        let _runs = Runs(data.clone());
+        let served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
         let mut local = served.local();
         begin(&mut local);
         let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -90,9 +91,6 @@ mod node {
         if wants("wire") {
             wire(&mut local, &data);
         }
-        served.kill();
-        let node = data.join("node/netns/node");
-        rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 
     fn pod(name: &str, containers: &[(&str, &str)]) -> String {

@@ -12,6 +12,7 @@
 
 pub mod attach;
 pub mod bundle;
+pub mod cgroups;
 mod confined;
 pub mod exec;
 pub mod frames;

@@ -26,6 +26,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, watch};
 
+use super::container::cgroups;
 use super::image::store::Store;
 use super::image::{Image, ImageError, Name, own, registry};
 use super::line::Line;
@@ -148,6 +149,7 @@ pub async fn run(options: Options, ranges: Vec<Range>) -> Result<(), NodeError> 
     let address = machine::address();
     let folder = options.run.join(NAMESPACES);
     let opened = tokio::task::spawn_blocking(move || {
+        cgroups::sweep(clock::now());
         let network = Network::open(&folder, range)?;
         if let Some(seat) = seat {
             network.join(&seat)?;

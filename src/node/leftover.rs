@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use tokio::time::sleep;
 
-use super::container::{Folder, runs_folder, sandbox};
+use super::container::{Folder, cgroups, runs_folder, sandbox};
 use super::network::{self, NAMESPACES};
-use crate::stdx::clock::instant;
+use crate::stdx::clock::{self, instant};
 
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -58,6 +58,7 @@ pub async fn stop(node: &Path, grace: Duration) -> (usize, usize) {
     for pod in pods(node) {
         sandbox::remove(&pod);
     }
+    cgroups::sweep(clock::now());
     (containers.len(), left)
 }
 

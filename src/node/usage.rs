@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::container::bundle;
+use super::container::cgroups;
 use crate::serve::nodes::{Usage, Used};
 use crate::stdx::clock;
 
@@ -91,7 +91,7 @@ impl Meter {
             .or_else(|| entries(&self.root.join("bayplan")));
         let here = names.into_iter().flatten().filter(|id| self.is_here(id));
         let containers = here.filter_map(|id| {
-            let group = bundle::cgroup(&id);
+            let group = cgroups::of(&id);
             Some((id, (self.cpu(&group)?, self.memory(&group)?)))
         });
         let containers: BTreeMap<String, (u64, u64)> = containers.collect();

@@ -17,15 +17,16 @@ use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::containers::{IMAGE, PATIENCE, is_ready, prepare, wait};
+use crate::containers::{IMAGE, PATIENCE, Runs, is_ready, prepare, wait};
 use crate::kubectl::program;
 use crate::served::{Served, command};
 
 /// A served cluster whose pod `web` runs on this machine, and kubectl for it.
 struct Stage {
     kubectl: PathBuf,
-    folder: TempDir,
     served: Served,
+    _runs: Runs,
+    folder: TempDir,
 }
 
 fn pod() -> Value {
@@ -68,6 +69,7 @@ impl Stage {
             kubeconfig.to_str().unwrap(),
         ];
         let mut command = command(&data, &more);
+        let runs = Runs(data.clone());
         let served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
         let mut local = served.local();
         let pods = "/api/v1/namespaces/default/pods";
@@ -79,8 +81,9 @@ impl Stage {
         wait(&mut local, is_ready);
         Ok(Self {
             kubectl,
-            folder,
             served,
+            _runs: runs,
+            folder,
         })
     }
 
@@ -108,14 +111,11 @@ impl Stage {
         self.run(&["exec", "web", "-c", "app", "--", "sh", "-c", script])
     }
 
-    fn close(mut self) {
+    fn close(self) {
         let mut local = self.served.local();
         let path = "/api/v1/namespaces/default/pods/web";
         local.send("DELETE", path, "").unwrap();
         wait(&mut local, |code, _| code == 404);
-        self.served.kill();
-        let node = self.folder.path().join("data/node/netns/node");
-        rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 }
 

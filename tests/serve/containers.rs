@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use bayplan::node::leftover;
+use rustix::mount::UnmountFlags;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -146,6 +148,39 @@ fn is_kept_by_a_shim(path: &Path) -> bool {
         .any(|open| fs::read_link(open.path()).is_ok_and(|target| target == path))
 }
 
+/// Dropping it ends what a cluster runs on this machine, however its test ended. It must outlive the
+/// process that serves, which would start it again.
+pub struct Runs(pub PathBuf);
+
+impl Drop for Runs {
+    fn drop(&mut self) {
+        const GRACE: Duration = Duration::from_secs(1);
+        let node = self.0.join("node");
+        let ended = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            let (_ended, left) = runtime.block_on(leftover::stop(&node, GRACE));
+            leftover::clear_networks(&node);
+            left
+        });
+        let left = ended.join().unwrap();
+        // Such as volumes in memory, of pods that were not deleted.
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let targets = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let targets: Vec<&str> = targets.collect();
+        for target in targets
+            .iter()
+            .rev()
+            .filter(|it| Path::new(it).starts_with(&self.0))
+        {
+            let _best_effort = rustix::mount::unmount(*target, UnmountFlags::DETACH);
+        }
+        assert!(left == 0 || std::thread::panicking(), "{left} still run");
+    }
+}
+
 /// Loads the image; why containers cannot be run here otherwise.
 pub fn prepare(folder: &Path, home: &Path) -> Result<(), &'static str> {
     if !rustix::process::geteuid().is_root() {
@@ -187,6 +222,7 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
     rustix::io::fcntl_setfd(&lock, rustix::io::FdFlags::empty()).unwrap();
 
     let data = folder.path().join("data");
+    let _runs = Runs(data.clone());
     let start = || {
         let mut command = command(&data, &["--local-node"]);
         Served::spawn(&data, command.env("XDG_DATA_HOME", &home))
@@ -219,7 +255,7 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
     assert!(!is_kept_by_a_shim(&held));
 
     served.kill();
-    let mut served = start();
+    let served = start();
     let mut local = served.local();
     // Time for a node that does not know what runs to start it again.
     std::thread::sleep(Duration::from_secs(2));
@@ -234,7 +270,4 @@ fn a_pod_runs_outlives_a_kill_and_leaves_nothing() {
     wait(&mut local, |code, _| code == 404);
     assert_eq!(fs::read_dir(data.join("node/pods")).unwrap().count(), 0);
     assert!(!data.join(format!("node/netns/{uid}")).exists());
-    served.kill();
-    let node = data.join("node/netns/node");
-    rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
 }

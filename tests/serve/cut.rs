@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::containers::{IMAGE, is_ready, prepare};
+use crate::containers::{IMAGE, Runs, is_ready, prepare};
 use crate::names::unchunked;
 use crate::served::{Local, Served, command};
 
@@ -140,7 +140,6 @@ fn namespaces(folder: &Path) -> usize {
 
 /// Two nodes of this machine, a server and an asker on each, which asks the other node's.
 struct Pair {
-    folder: tempfile::TempDir,
     served: Served,
     local: Local,
     data: PathBuf,
@@ -149,6 +148,8 @@ struct Pair {
     addresses: Vec<String>,
     /// Of the askers.
     uids: Vec<String>,
+    _runs: Runs,
+    folder: tempfile::TempDir,
 }
 
 impl Pair {
@@ -164,6 +165,7 @@ impl Pair {
         let host = host.nodename().to_string_lossy().to_lowercase();
         let mut pair = Self {
             local: served.local(),
+            _runs: Runs(data.clone()),
             folder,
             served,
             data,

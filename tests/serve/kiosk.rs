@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::containers::{PATIENCE, prepare};
+use crate::containers::{PATIENCE, Runs, prepare};
 use crate::served::{Local, Served};
 
 const PODS: &str = "/api/v1/namespaces/kiosk/pods";
@@ -78,6 +78,7 @@ fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_its_host() {
         println!("skipped: {why}");
         return;
     }
+    let _runs = Runs(folder.path().join("data"));
     let mut served = serve(folder.path(), &[]);
     let mut local = served.local();
     let all_ready = |pods: &[Value]| pods.len() == 5 && pods.iter().all(is_ready);
@@ -154,9 +155,6 @@ fn the_kiosk_runs_beside_the_simulated_machines_and_outlives_its_host() {
     let served = serve(folder.path(), &["--no-local-node"]);
     let mut local = served.local();
     assert_eq!(local.send("GET", kiosk, "").unwrap().0, 404);
-    drop(served);
-    let node = folder.path().join("data/node/netns/node");
-    rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::containers::{IMAGE, PATIENCE, prepare};
+use crate::containers::{IMAGE, PATIENCE, Runs, prepare};
 use crate::names::unchunked;
 use crate::served::{Local, Served, command};
 
@@ -23,6 +23,7 @@ pub struct Stage {
     local: Local,
     served: Served,
     pub data: PathBuf,
+    _runs: Runs,
     folder: tempfile::TempDir,
 }
 
@@ -37,6 +38,7 @@ impl Stage {
         let mut stage = Self {
             local: served.local(),
             served,
+            _runs: Runs(data.clone()),
             data,
             folder,
         };
@@ -179,9 +181,6 @@ impl Stage {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
         let volumes = self.data.join("node/pods");
         assert!(!mounts.contains(volumes.to_str().unwrap()), "{mounts}");
-        self.served.kill();
-        let node = self.data.join("node/netns/node");
-        rustix::mount::unmount(&node, rustix::mount::UnmountFlags::DETACH).unwrap();
     }
 }
 

@@ -193,7 +193,7 @@ fn teller() -> Value {
 #[cfg(target_os = "linux")]
 #[test]
 fn lines_of_a_pod_that_is_gone_are_found() {
-    use crate::containers::{prepare, wait};
+    use crate::containers::{Runs, prepare, wait};
     use crate::served::{Served, command};
 
     let folder = tempfile::tempdir().unwrap();
@@ -202,6 +202,7 @@ fn lines_of_a_pod_that_is_gone_are_found() {
         println!("skipped: {why}");
         return;
     }
+    let _runs = Runs(data.clone());
     let start = || {
         Served::spawn(
             &data,

@@ -7,12 +7,11 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::containers::{IMAGE, PATIENCE, is_ready, prepare};
+use crate::containers::{IMAGE, PATIENCE, Runs, is_ready, prepare};
 use crate::served::{Local, Served, command};
 
 /// A readiness gate that the test opens and closes, as somebody's controller would.
@@ -24,7 +23,7 @@ const ASKS: &str =
 struct Node {
     served: Served,
     local: Local,
-    namespace: PathBuf,
+    _runs: Runs,
 }
 
 impl Node {
@@ -115,26 +114,6 @@ impl Node {
             }
             assert!(Instant::now() < deadline, "{answer:#}");
         }
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        let pods = "/api/v1/namespaces/default/pods";
-        let deadline = Instant::now() + PATIENCE;
-        while let Ok((_, list)) = self.local.send("GET", pods, "") {
-            let names = list["items"].as_array().cloned().unwrap_or_default();
-            if names.is_empty() || Instant::now() > deadline {
-                break;
-            }
-            for pod in names {
-                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                let _gone = self.local.send("DELETE", &format!("{pods}/{name}"), "");
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        let detach = rustix::mount::UnmountFlags::DETACH;
-        let _only_a_file = rustix::mount::unmount(&self.namespace, detach);
     }
 }
 
@@ -416,7 +395,7 @@ fn pods_find_each_other_by_name_and_only_ready_ones_are_asked() {
     let mut node = Node {
         local: served.local(),
         served,
-        namespace: data.join("node/netns/node"),
+        _runs: Runs(data),
     };
     let resolver = Resolver::open();
     make_services(&mut node, &resolver);

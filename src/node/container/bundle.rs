@@ -13,7 +13,7 @@ use oci_spec::runtime::Spec;
 use serde_json::{Value, json};
 
 use super::sandbox::{Pids, Sandbox};
-use super::{confined, seccomp, user};
+use super::{cgroups, confined, seccomp, user};
 use crate::k8s::quantity::Quantity;
 
 /// Containerd's default capabilities.
@@ -142,11 +142,6 @@ pub enum BundleError {
     Refused(#[from] serde_json::Error),
 }
 
-/// The cgroup of a container, below each controller's root.
-pub fn cgroup(id: &str) -> String {
-    format!("bayplan/{id}")
-}
-
 /// Writes the configuration.
 pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
     let arguments = arguments(parts)?;
@@ -203,7 +198,7 @@ pub fn spec(parts: &Parts<'_>) -> Result<Spec, BundleError> {
         "linux": {
             "namespaces": namespaces(parts.sandbox),
             "seccomp": profile,
-            "cgroupsPath": format!("/{}", cgroup(parts.id)),
+            "cgroupsPath": format!("/{}", cgroups::of(parts.id)),
             "resources": resources(parts.container, privileged),
             "maskedPaths": if privileged { &[] } else { MASKED },
             "readonlyPaths": if privileged { &[] } else { READ_ONLY },

@@ -341,7 +341,7 @@ pub(super) fn wait(pid: i32) -> io::Result<i32> {
 /// Where a container has no processes of its own, those that it started outlive its first one, and
 /// would hold its log open.
 fn kill_rest(id: &str) {
-    let group = super::bundle::cgroup(id);
+    let group = super::cgroups::of(id);
     let lists = [
         format!("/sys/fs/cgroup/pids/{group}/cgroup.procs"),
         format!("/sys/fs/cgroup/{group}/cgroup.procs"),
@@ -376,9 +376,9 @@ fn ran_out_of_memory(id: &str) -> bool {
     let counts = [
         format!(
             "/sys/fs/cgroup/memory/{}/memory.oom_control",
-            super::bundle::cgroup(id)
+            super::cgroups::of(id)
         ),
-        format!("/sys/fs/cgroup/{}/memory.events", super::bundle::cgroup(id)),
+        format!("/sys/fs/cgroup/{}/memory.events", super::cgroups::of(id)),
     ];
     counts.iter().any(|path| {
         fs::read_to_string(path).is_ok_and(|text| {

@@ -15,7 +15,7 @@ use super::probe::{self, Probes, Verdict};
 use super::question::Question;
 use super::{News, back_off};
 use crate::agent::pod::{ContainerStatus, Terminated};
-use crate::node::container::{Folder, Order, Started, log_file, runs_folder};
+use crate::node::container::{Folder, Order, Started, cgroups, log_file, runs_folder};
 use crate::node::image::Image;
 use crate::node::kubelet::Shared;
 use crate::stdx::clock;
@@ -251,6 +251,10 @@ impl Instance {
             if is_kept {
                 self.stage = Stage::Running(started);
             } else {
+                // Nobody else takes it away now.
+                if let Ok(order) = self.folder.order() {
+                    cgroups::remove(&order.id);
+                }
                 let message = "The process that kept the container is gone".to_owned();
                 self.end(137, "ContainerStatusUnknown", clock::now(), message);
             }
