@@ -16,6 +16,7 @@ pub mod body;
 pub mod build;
 pub mod cluster;
 pub mod columns;
+pub mod dropped;
 pub mod facts;
 pub mod key;
 pub mod lab;

@@ -63,6 +63,7 @@ pub fn log(
     let shim = Folder::of(&folder, &container, attempt);
     Ok(read(reader, shim, query.follow))
 }
+
 /// The last run of a container that has a log.
 pub fn last_attempt(logs: &Path) -> Option<u32> {
     let entries = std::fs::read_dir(logs).ok()?.flatten();
@@ -78,13 +79,22 @@ pub fn last_attempt(logs: &Path) -> Option<u32> {
         .max()
 }
 
+/// How a log is read on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Backlog,
+    News,
+}
+
 /// What there is; then what comes, until the container has ended and all was read.
 fn read(reader: Reader, shim: Folder, follow: bool) -> BoxStream<'static, Bytes> {
-    let state = (reader, shim, true);
-    let chunks = stream::unfold(state, move |(mut reader, shim, is_first)| async move {
-        if is_first {
+    let state = (reader, shim, Phase::Backlog);
+    let chunks = stream::unfold(state, move |(mut reader, shim, phase)| async move {
+        if phase == Phase::Backlog {
             let bytes = reader.backlog().ok()?;
-            return Some((Bytes::from(bytes), (reader, shim, false)));
+            if !bytes.is_empty() {
+                return Some((Bytes::from(bytes), (reader, shim, phase)));
+            }
         }
         if !follow {
             return None;
@@ -94,7 +104,7 @@ fn read(reader: Reader, shim: Folder, follow: bool) -> BoxStream<'static, Bytes>
             let is_over = shim.exit().is_some() || !shim.path().exists();
             let news = reader.news().ok()?;
             if !news.is_empty() {
-                return Some((Bytes::from(news), (reader, shim, false)));
+                return Some((Bytes::from(news), (reader, shim, Phase::News)));
             }
             if is_over {
                 return None;

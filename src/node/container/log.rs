@@ -7,25 +7,35 @@
 //!
 //! Rotated by size, keeping a few: a container that fills its log at full speed cannot fill the disk.
 //!
+//! Each file knows how many lines were written before it, so that a reader that comes too late for some
+//! can say how many they were.
+//!
 //! Source: the CRI logging format (`kubelet-cri-logging.md`), the kubelet's `containerLogMaxSize`
 //! (10 MiB) and `containerLogMaxFiles` (5).
 
-use std::collections::VecDeque;
+mod reader;
+
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use jiff::Timestamp;
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 
 use crate::stdx::clock;
+pub use reader::{Query, Reader};
 
 const FILE_BYTES_MAX: u64 = 10 << 20;
 pub const FILES_MAX: u32 = 5;
 /// A longer line is written in parts, as the CRI says.
 const LINE_BYTES_MAX: usize = 16 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
+/// A buffer grows to a chunk only where a container writes much: most say little, and there is one
+/// for each stream of each.
+const FIRST_BYTES: usize = 4 << 10;
+/// Where a file says how many whole lines of its log stand in files before it.
+const BEFORE: &std::ffi::CStr = c"user.bayplan.before";
 
 /// Writes both streams of a container into one file.
 #[derive(Clone)]
@@ -35,6 +45,8 @@ struct Files {
     path: PathBuf,
     file: BufWriter<File>,
     bytes: u64,
+    /// Whole lines of all files so far; not known of a log that somebody else began.
+    lines: Option<u64>,
 }
 
 impl Writer {
@@ -52,21 +64,24 @@ impl Writer {
     }
 }
 
-fn copy(stream: &str, from: impl Read, files: &Mutex<Files>) {
-    let mut reader = BufReader::with_capacity(CHUNK_BYTES, from);
-    let mut begun = Vec::with_capacity(LINE_BYTES_MAX);
+fn copy(stream: &str, mut from: impl Read, files: &Mutex<Files>) {
+    let mut buffer = vec![0; FIRST_BYTES];
+    let mut begun = Vec::new();
     loop {
-        let chunk = match reader.fill_buf() {
-            Ok([]) => break,
-            Ok(chunk) => chunk,
+        let length = match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => break,
         };
+        let chunk = buffer.get(..length).unwrap_or_default();
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
         // A full disk loses lines, never the container.
         let _lost = files.take(stream, chunk, &mut begun);
-        let length = chunk.len();
-        reader.consume(length);
+        drop(files);
+        if length == buffer.len() && length < CHUNK_BYTES {
+            buffer = vec![0; CHUNK_BYTES.min(2 * length)];
+        }
     }
     if !begun.is_empty() {
         let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,11 +94,24 @@ impl Files {
     fn open(path: PathBuf) -> io::Result<Self> {
         let file = File::options().create(true).append(true).open(&path)?;
         let bytes = file.metadata()?.len();
-        Ok(Self {
+        let lines = (bytes == 0).then_some(0);
+        let files = Self {
             path,
             file: BufWriter::with_capacity(CHUNK_BYTES, file),
             bytes,
-        })
+            lines,
+        };
+        files.number();
+        Ok(files)
+    }
+
+    /// Not every file system keeps it; then a reader does not learn how many lines it missed.
+    fn number(&self) {
+        if let Some(lines) = self.lines {
+            let text = lines.to_string();
+            let flags = XattrFlags::empty();
+            let _without = fsetxattr(self.file.get_ref(), BEFORE, text.as_bytes(), flags);
+        }
     }
 
     /// Writes what was read at once, under one time. `begun` is a line whose end has not come yet.
@@ -129,6 +157,9 @@ impl Files {
         self.file.write_all(line)?;
         self.file.write_all(b"\n")?;
         self.bytes += (head.len() + line.len() + 3) as u64;
+        if let Some(lines) = self.lines.as_mut().filter(|_| is_whole) {
+            *lines += 1;
+        }
         Ok(())
     }
 
@@ -142,7 +173,10 @@ impl Files {
         }
         let _oldest = fs::remove_file(numbered(&self.path, FILES_MAX));
         fs::rename(&self.path, numbered(&self.path, 1))?;
-        *self = Self::open(self.path.clone())?;
+        let file = File::options().create(true).append(true).open(&self.path)?;
+        self.bytes = file.metadata()?.len();
+        self.file = BufWriter::with_capacity(CHUNK_BYTES, file);
+        self.number();
         Ok(())
     }
 }
@@ -152,6 +186,13 @@ fn head(stream: &str) -> String {
     format!("{:.9} {stream} ", clock::now())
 }
 
+/// How many whole lines of a log stand in files before this one, where that is known.
+fn lines_before(file: &File) -> Option<u64> {
+    let mut text = [0; 20];
+    let length = fgetxattr(file, BEFORE, &mut text).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.parse().ok()
+}
+
 /// The file that was rotated so many times.
 pub fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -159,146 +200,10 @@ pub fn numbered(path: &Path, number: u32) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What a reader asks for, as `GET …/pods/NAME/log` does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Query {
-    pub tail: Option<usize>,
-    pub since: Option<Timestamp>,
-    pub timestamps: bool,
-}
-
-/// Reads a log from its beginning (or what a query leaves of it), then goes on where it ended.
-pub struct Reader {
-    file: BufReader<File>,
-    path: PathBuf,
-    query: Query,
-    /// The previous part did not end its line.
-    continues: bool,
-}
-
-impl Reader {
-    pub fn open(path: &Path, query: Query) -> io::Result<Self> {
-        Ok(Self {
-            file: BufReader::new(File::open(path)?),
-            path: path.to_path_buf(),
-            query,
-            continues: false,
-        })
-    }
-
-    /// What there is now, also from files that were rotated away. Call once, first.
-    pub fn backlog(&mut self) -> io::Result<Vec<u8>> {
-        let mut lines: VecDeque<Vec<u8>> = VecDeque::new();
-        let tail = self.query.tail.unwrap_or(usize::MAX);
-        let rotated = (1..=FILES_MAX)
-            .rev()
-            .map(|number| numbered(&self.path, number));
-        for path in rotated.filter(|path| path.exists()) {
-            let mut older = BufReader::new(File::open(path)?);
-            while let Some(line) = next_line(&mut older, &self.query, &mut self.continues)? {
-                keep_last(&mut lines, line, tail);
-            }
-        }
-        while let Some(line) = next_line(&mut self.file, &self.query, &mut self.continues)? {
-            keep_last(&mut lines, line, tail);
-        }
-        Ok(lines.into_iter().flatten().collect())
-    }
-
-    /// What was written since the last call; empty if nothing was.
-    pub fn news(&mut self) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        while let Some(line) = next_line(&mut self.file, &self.query, &mut self.continues)? {
-            text.extend(line);
-        }
-        if text.is_empty()
-            && let Some(next) = self.next_file()?
-        {
-            self.file = BufReader::new(File::open(next)?);
-            return self.news();
-        }
-        Ok(text)
-    }
-
-    /// The file that was begun after the one that is read, if there is one. A reader that was
-    /// overtaken by all files that are kept goes on with the oldest of them.
-    fn next_file(&self) -> io::Result<Option<PathBuf>> {
-        use std::os::unix::fs::MetadataExt;
-        let here = self.file.get_ref().metadata()?.ino();
-        let is_here = |path: &Path| fs::metadata(path).is_ok_and(|named| named.ino() == here);
-        if is_here(&self.path) {
-            return Ok(None);
-        }
-        let mut younger = self.path.clone();
-        for number in 1..=FILES_MAX {
-            let older = numbered(&self.path, number);
-            if is_here(&older) || !older.exists() {
-                break;
-            }
-            younger = older;
-        }
-        Ok(Some(younger))
-    }
-}
-
-fn keep_last(lines: &mut VecDeque<Vec<u8>>, line: Vec<u8>, tail: usize) {
-    lines.push_back(line);
-    if lines.len() > tail {
-        lines.pop_front();
-    }
-}
-
-/// The next line that the query wants, as the reader sees it. A line that is still being written
-/// is left for the next call.
-fn next_line(
-    file: &mut BufReader<File>,
-    query: &Query,
-    continues: &mut bool,
-) -> io::Result<Option<Vec<u8>>> {
-    use std::io::{Seek, SeekFrom};
-    loop {
-        let mut line = Vec::new();
-        let length = file.read_until(b'\n', &mut line)?;
-        if length == 0 {
-            return Ok(None);
-        }
-        if line.last() != Some(&b'\n') {
-            let back = i64::try_from(length).unwrap_or(i64::MAX);
-            file.seek(SeekFrom::Current(-back))?;
-            return Ok(None);
-        }
-        let mut parts = line.splitn(4, |byte| *byte == b' ');
-        let (Some(at), Some(_stream), Some(tag), Some(text)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            continue;
-        };
-        let begins = !std::mem::replace(continues, tag == b"P");
-        if let Some(since) = query.since {
-            let written = std::str::from_utf8(at)
-                .ok()
-                .and_then(|at| at.parse::<Timestamp>().ok());
-            if written.is_some_and(|written| written < since) {
-                continue;
-            }
-        }
-        let mut shown = Vec::with_capacity(line.len());
-        if query.timestamps && begins {
-            shown.extend_from_slice(at);
-            shown.push(b' ');
-        }
-        shown.extend_from_slice(if tag == b"P" {
-            text.strip_suffix(b"\n").unwrap_or(text)
-        } else {
-            text
-        });
-        return Ok(Some(shown));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::dropped;
 
     fn written(lines: &[(&str, bool, &str)]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
@@ -358,8 +263,59 @@ mod tests {
             files.write("stdout", true, line.as_bytes()).unwrap();
         }
         files.file.flush().unwrap();
-        let news: Vec<u8> = (0..3).flat_map(|_| reader.news().unwrap()).collect();
-        assert_eq!(news, b"third\nfourth\nfifth\n");
+        assert_eq!(reader.news().unwrap(), b"third\nfourth\nfifth\n");
+    }
+
+    #[test]
+    fn lines_that_a_reader_was_too_slow_for_are_counted() {
+        let (_folder, path) = written(&[("stdout", true, "first")]);
+        let mut slow = Reader::open(&path, Query::default()).unwrap();
+        assert_eq!(slow.backlog().unwrap(), b"first\n");
+        let mut files = Files::open(path.clone()).unwrap();
+        files.lines = Some(1);
+        for number in 2..=12 {
+            files.bytes = FILE_BYTES_MAX;
+            let parts = [(false, "line "), (true, &*number.to_string())];
+            for (is_whole, text) in parts {
+                files.write("stdout", is_whole, text.as_bytes()).unwrap();
+            }
+        }
+        files.file.flush().unwrap();
+        // Five files are there, with a line each; of the twelve lines the first one was read.
+        let text = String::from_utf8(slow.news().unwrap()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(dropped::count(lines[0]), Some(6), "{text}");
+        assert_eq!(
+            lines[1..],
+            ["line 8", "line 9", "line 10", "line 11", "line 12"]
+        );
+        // Who begins now has missed nothing.
+        let query = Query {
+            tail: Some(7),
+            ..Query::default()
+        };
+        let mut late = Reader::open(&path, query).unwrap();
+        assert_eq!(
+            late.backlog().unwrap(),
+            text.as_bytes()[lines[0].len() + 1..]
+        );
+        assert_eq!(late.backlog().unwrap(), b"");
+    }
+
+    #[test]
+    fn a_reader_holds_what_it_has_begun_to_read() {
+        let (_folder, path) = written(&[("stdout", true, "first")]);
+        let mut reader = Reader::open(&path, Query::default()).unwrap();
+        let mut files = Files::open(path).unwrap();
+        for number in 2..=5 {
+            files.bytes = FILE_BYTES_MAX;
+            let line = number.to_string();
+            files.write("stdout", true, line.as_bytes()).unwrap();
+        }
+        files.file.flush().unwrap();
+        assert_eq!(reader.backlog().unwrap(), b"first\n");
+        assert_eq!(reader.news().unwrap(), b"2\n3\n4\n5\n");
+        assert_eq!(reader.news().unwrap(), b"");
     }
 
     #[test]

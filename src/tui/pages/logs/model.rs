@@ -10,6 +10,7 @@ use super::filter::{Filter, Pattern};
 use super::line::{Level, Line};
 use super::merge::Merge;
 use super::source::{Sources, StreamState};
+use crate::k8s::dropped;
 
 #[derive(Clone, Debug, Default)]
 pub struct LogModel {
@@ -69,13 +70,18 @@ impl LogModel {
         lines: impl IntoIterator<Item = &'a str>,
         now: Timestamp,
     ) {
-        let mut count = 0;
+        let (mut count, mut missed) = (0, 0);
         for raw in lines {
-            self.merge.push(Line::parse(raw, source, now), now);
-            count += 1;
+            let line = Line::parse(raw, source, now);
+            match dropped::count(&line.text) {
+                Some(lines) => missed += lines,
+                None => count += 1,
+            }
+            self.merge.push(line, now);
         }
         if let Some(source) = self.sources.get_mut(source) {
             source.lines += count;
+            source.dropped += missed;
             source.state = StreamState::Open;
         }
     }
@@ -440,6 +446,22 @@ mod tests {
         );
         model.toggle_follow();
         assert_eq!(model.cursor(), 4);
+    }
+
+    #[test]
+    fn lines_that_nobody_read_in_time_are_counted_apart() {
+        let mut model = model();
+        let before = model.sources.get(0).map(|it| it.lines);
+        let said = format!("1970-01-01T00:00:04Z {}", dropped::line(1_600_000));
+        model.receive(0, [said.as_str()], at(11));
+        model.settle(at(12));
+        let source = model.sources.get(0).unwrap();
+        assert_eq!((Some(source.lines), source.dropped), (before, 1_600_000));
+        let last = model.line(model.shown_count() - 1).unwrap();
+        assert_eq!(
+            (&*last.line.text, last.line.level),
+            (&*dropped::line(1_600_000), Level::Warn)
+        );
     }
 
     #[test]

@@ -344,5 +344,12 @@ pub(super) fn status(page: &LogsPage) -> Line {
             Role::Warning,
         );
     }
+    let dropped: u64 = page.model.sources.iter().map(|it| it.dropped).sum();
+    if dropped > 0 {
+        line.push(
+            format!("  {} dropped, too fast to follow", thousands(dropped)),
+            Role::Warning,
+        );
+    }
     line
 }

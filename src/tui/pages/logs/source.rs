@@ -16,6 +16,8 @@ pub struct Source {
     pub group: u16,
     pub state: StreamState,
     pub lines: u64,
+    /// Lines that its node did not read in time, by its own word.
+    pub dropped: u64,
 }
 
 /// All containers of one name.
@@ -66,6 +68,7 @@ impl Sources {
                 group,
                 state: StreamState::default(),
                 lines: 0,
+                dropped: 0,
             });
             self.list.len() - 1
         });
