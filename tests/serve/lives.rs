@@ -136,6 +136,12 @@ impl Stage {
         unchunked(&local.stream(&path).unwrap())
     }
 
+    /// The log until the container's end, read as it is written.
+    pub fn followed(&self, name: &str) -> String {
+        let path = format!("{PODS}/{name}/log?follow=true");
+        unchunked(&self.served.local().stream(&path).unwrap())
+    }
+
     /// The log, once it has so many lines.
     #[track_caller]
     pub fn log_until(&self, name: &str, lines: usize) -> String {

@@ -265,3 +265,38 @@ fn wait_created(local: &mut crate::served::Local) {
         std::thread::yield_now();
     }
 }
+
+/// More than is kept of a log, as fast as a shell can write it.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_follows_gets_every_line_or_is_told_how_many_are_missing() {
+    use bayplan::k8s::dropped;
+
+    use crate::lives::{PODS, Stage};
+
+    const LINES: u64 = 1_000_000;
+    let mut stage = match Stage::open() {
+        Ok(stage) => stage,
+        Err(why) => return println!("skipped: {why}"),
+    };
+    let script = "yes \"$(printf %0127d 7)\" | head -c 12800000 > /dev/shm/block
+        n=0; while [ $n -lt 10 ]; do cat /dev/shm/block; n=$((n+1)); done";
+    stage.create("loud", script, Value::Null, Value::Null);
+    stage.wait(&format!("{PODS}/loud"), |_, pod| {
+        let state = &pod["status"]["containerStatuses"][0]["state"];
+        state["running"].is_object() || state["terminated"].is_object()
+    });
+    let log = stage.followed("loud");
+    let line = format!("{:0127}", 7);
+    let (mut read, mut missed) = (0, 0);
+    for told in log.lines() {
+        if let Some(lines) = dropped::count(told) {
+            missed += lines;
+        } else {
+            assert_eq!(told, line);
+            read += 1;
+        }
+    }
+    assert_eq!(read + missed, LINES, "{missed} were dropped");
+    stage.close();
+}
