@@ -6,9 +6,10 @@
 //! Back-off after failures follows client-go's default rate limiter: 5 ms doubled with each
 //! failure, at most 1000 s.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::k8s::ObjectKey;
 
@@ -23,10 +24,11 @@ const RETRY_MAX_MS: i64 = 1_000_000;
 #[derive(Clone, Debug, Default)]
 pub struct WorkQueue {
     ready: VecDeque<ObjectKey>,
-    is_ready: BTreeSet<ObjectKey>,
+    /// The keys in `ready`; asked about and never gone through, as the maps below.
+    is_ready: FxHashSet<ObjectKey>,
     delayed: BTreeSet<(Timestamp, ObjectKey)>,
-    due: BTreeMap<ObjectKey, Timestamp>,
-    failures: BTreeMap<ObjectKey, u32>,
+    due: FxHashMap<ObjectKey, Timestamp>,
+    failures: FxHashMap<ObjectKey, u32>,
 }
 
 impl WorkQueue {
