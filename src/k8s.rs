@@ -25,6 +25,7 @@ pub mod op;
 pub mod quantity;
 pub mod resource_list;
 pub mod resources;
+pub mod scanned;
 pub mod schema;
 pub mod selector;
 pub mod selector_text;

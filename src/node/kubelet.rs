@@ -6,6 +6,7 @@
 
 mod images;
 mod machine;
+mod scans;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -216,6 +217,7 @@ pub async fn run(options: Options, ranges: Vec<Range>) -> Result<(), NodeError> 
         )),
         Box::pin(policies.run(Arc::clone(&shared))),
         Box::pin(claims.reclaim()),
+        Box::pin(scans::tell(&shared)),
         Box::pin(async {
             // The nodes of a machine share its images; whose containers use them is known anyway.
             if among.index == 0 {

@@ -1,12 +1,13 @@
 //! Keys in, screens out: what holds in every view.
 
 use bayplan::connect::Access;
-use bayplan::k8s::{ChangeKind, Uid, resources};
+use bayplan::k8s::{ChangeKind, Uid, build, resources, scanned};
 use bayplan::tui::cache::{FeedEvent, FeedState};
 use bayplan::tui::effect::Effect;
 use bayplan::tui::msg::Msg;
 use bayplan::tui::screen::{Overlay, Widget};
 use bayplan::tui::view::{Scope, View};
+use serde_json::json;
 
 use crate::console::Console;
 use crate::objects::{pod, shop};
@@ -256,6 +257,20 @@ fn a_kind_is_opened_with_its_filter() {
     console.load(&shop());
     assert_eq!(console.model.page().unwrap().filter(), Some(last.as_str()));
     assert!(selected(&console).contains(&last), "{}", selected(&console));
+}
+
+#[test]
+fn the_containers_of_an_open_pod_say_what_a_scan_found() {
+    let mut console = Console::new(View::Pods, (200, 60));
+    let pod = || build::pod("shop/aaa").image("shop/app:1.8.2").running();
+    let told = json!({scanned::key("app"): "2 high (Debian:12, 2026-03-01)"});
+    let scanned = pod().with(&json!({"metadata": {"annotations": told}}));
+    console.load(&[pod().build()]);
+    console.press("enter");
+    console.shows("shop/app:1.8.2");
+    console.hides("VULNERABILITIES");
+    console.change(ChangeKind::Modified, &scanned.build());
+    console.shows("2 high (Debian:12, 2026-03-01)");
 }
 
 #[test]

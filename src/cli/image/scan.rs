@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use bayplan::node::image::Name;
-use bayplan::node::image::scan::{self, Finding, Report};
+use bayplan::node::image::scan::{self, Finding, Report, kept};
 use bayplan::node::image::store::Store;
+use bayplan::stdx::clock;
 use clap::{Args, ValueEnum};
 
 /// What was found is no error, but nothing to pass over: the code that `bayplan plan` uses.
@@ -16,7 +17,8 @@ const FOUND: u8 = 2;
 /// Hold the packages of an image against advisories in OSV format
 ///
 /// Exit code 0: nothing is known; 2: something is; 1: the image could not be judged. dpkg and apk
-/// databases are read. Advisories are those of <https://osv.dev>, unpacked: a file or a folder.
+/// databases are read. What was found is told on the pods of this machine that run the image, until
+/// it is scanned again. Advisories are those of <https://osv.dev>, unpacked: a file or a folder.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   bayplan image scan shop/cart:2 --db osv/Debian/
@@ -42,6 +44,10 @@ pub fn run(store: &Store, command: &Scan) -> Result<ExitCode> {
     let image = store.find(&name)?;
     let report = scan::scan(&image, &command.db)
         .with_context(|| format!("image `{name}` cannot be judged"))?;
+    // The node that runs it tells it on its pods. What was found is said in any case.
+    if let Err(error) = kept::keep(store, &report, clock::now()) {
+        tracing::warn!(%error, "the scan cannot be kept");
+    }
     let text = match command.output {
         Format::Table => table(&report)?,
         Format::Json => serde_json::to_string_pretty(&report)? + "\n",

@@ -9,6 +9,7 @@
 //! what is older. Source: OSV schema 1.6 and its evaluation rules.
 
 pub mod advisories;
+pub mod kept;
 pub mod packages;
 mod rootfs;
 pub mod severity;

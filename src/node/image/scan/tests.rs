@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::severity::Severity;
-use super::{Report, ScanError, scan};
+use super::{Report, ScanError, kept, scan};
 use crate::node::image::sample::{Sample, digest, tar_of};
 use crate::node::image::store::Store;
 use crate::node::image::{Image, Name};
@@ -61,6 +61,43 @@ fn check(events: &Value, expected: &[Option<&str>]) {
     let found = found.unwrap().findings;
     let got: Vec<Option<&str>> = found.iter().map(|it| it.fixed.as_deref()).collect();
     assert_eq!(got, expected, "{events}");
+}
+
+#[test]
+fn the_last_scan_of_an_image_is_kept_while_the_image_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = debian(folder.path());
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    let events = json!([{"introduced": "0"}, {"fixed": "99"}]);
+    let report = |package: &str| {
+        let database = advisory("DSA-1", "Debian:12", package, &events);
+        held(&image, folder.path(), &database).unwrap()
+    };
+    let at = "2026-01-02T03:04:05Z".parse().unwrap();
+    kept::keep(&store, &report("openssl"), at).unwrap();
+    let found = [(
+        image.digest.clone(),
+        "1 high (Debian:12, 2026-01-02)".to_owned(),
+    )];
+    assert_eq!(kept::all(&store), found.into());
+    kept::keep(&store, &report("other"), at).unwrap();
+    let found = [(
+        image.digest.clone(),
+        "none known (Debian:12, 2026-01-02)".to_owned(),
+    )];
+    assert_eq!(kept::all(&store), found.into());
+    // Of one that is gone, the next forgets it.
+    let other = Report {
+        digest: "sha256:other".to_owned(),
+        ..report("other")
+    };
+    kept::keep(&store, &other, at).unwrap();
+    assert_eq!(kept::all(&store).len(), 2);
+    kept::keep(&store, &report("other"), at).unwrap();
+    assert_eq!(
+        kept::all(&store).into_keys().collect::<Vec<_>>(),
+        [image.digest]
+    );
 }
 
 #[test]

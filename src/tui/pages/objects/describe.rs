@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::k8s::columns::{ContainerColumns, ContainerRole, ContainerState};
 use crate::k8s::status::{self, Health};
 use crate::k8s::workload::{self, Workload};
-use crate::k8s::{Cluster, Object, resources};
+use crate::k8s::{Cluster, Object, resources, scanned};
 use crate::stdx::humanize;
 use crate::tui::pages::timeline::entry::{Entry, Tone, of_event};
 use crate::tui::pages::workloads::history;
@@ -33,7 +33,7 @@ pub fn describe(cluster: &Cluster, object: &Object, now: Timestamp) -> Vec<Secti
     let mut sections = vec![identity(cluster, object, now)];
     if object.pod().is_some() {
         sections.push(pod_state(cluster, object, now));
-        sections.extend(containers(object, now));
+        sections.extend(containers(object, &json, now));
     } else if object.node().is_some() {
         sections.push(node_state(cluster, object));
     } else if let Ok(Some(workload)) = Workload::of(cluster, object) {
@@ -214,7 +214,7 @@ fn amounts(list: &crate::k8s::resource_list::ResourceList) -> String {
     parts.join(", ")
 }
 
-fn containers(object: &Object, now: Timestamp) -> Vec<Section> {
+fn containers(object: &Object, json: &Value, now: Timestamp) -> Vec<Section> {
     let containers = object.pod().map(|pod| &*pod.containers).unwrap_or_default();
     containers
         .iter()
@@ -224,6 +224,14 @@ fn containers(object: &Object, now: Timestamp) -> Vec<Section> {
                 fact("state", state, tone),
                 plain("image", container.image.to_string()),
             ];
+            if let Some(told) = scanned::of(json, &container.name) {
+                let tone = if scanned::is_serious(&told) {
+                    Tone::Warning
+                } else {
+                    Tone::Plain
+                };
+                facts.push(fact("vulnerabilities", told, tone));
+            }
             if container.restarts > 0 {
                 facts.push(fact(
                     "restarts",
@@ -461,7 +469,9 @@ mod tests {
 
     #[test]
     fn pod_says_what_is_wrong_with_it() {
-        let pod = build::pod("shop/cart-1").node("n1").with(&json!({"status": {"conditions": [],
+        let pod = build::pod("shop/cart-1").node("n1").with(&json!({
+            "metadata": {"annotations": {scanned::key("app"): "2 high (Debian:12, 2026-01-01)"}},
+            "status": {"conditions": [],
             "containerStatuses": [{"name": "app", "restartCount": 3,
                 "state": {"waiting": {"reason": "CrashLoopBackOff"}},
                 "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:09:00Z"}}}]}}));
@@ -486,6 +496,10 @@ mod tests {
         assert_eq!(value("pod", "status"), Some("CrashLoopBackOff"));
         assert_eq!(value("pod", "restarts"), Some("3, the last 60s ago"));
         assert_eq!(value("pod", "zone"), Some("a"));
+        assert_eq!(
+            value("container app", "vulnerabilities"),
+            Some("2 high (Debian:12, 2026-01-01)")
+        );
         assert_eq!(
             value("container app", "last end"),
             Some("OOMKilled exit code 137, 60s ago")

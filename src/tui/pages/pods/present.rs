@@ -2,7 +2,7 @@
 
 use super::state::PodsPage;
 use crate::k8s::columns::{ContainerColumns, ContainerRole};
-use crate::k8s::resources;
+use crate::k8s::{resources, scanned};
 use crate::stdx::humanize::counted;
 use crate::tui::cache::FeedState;
 use crate::tui::columns::pod::{COLUMNS, PodRow};
@@ -53,15 +53,6 @@ fn containers(row: &PodRow, cursor: usize, context: &Context) -> Widget {
         .pod()
         .map(|pod| &*pod.containers)
         .unwrap_or_default();
-    let rows = list
-        .iter()
-        .enumerate()
-        .map(|(index, container)| TableRow {
-            cells: container_cells(container, context),
-            cursor: index == cursor,
-            ..TableRow::default()
-        })
-        .collect();
     let heads = [
         ("CONTAINER", Align::Name, 12, 40, 0),
         ("ROLE", Align::Left, 9, 9, 1),
@@ -69,9 +60,33 @@ fn containers(row: &PodRow, cursor: usize, context: &Context) -> Widget {
         ("RESTARTS", Align::Right, 8, 8, 2),
         ("LAST END", Align::Left, 8, 40, 3),
         ("IMAGE", Align::Name, 10, 60, 1),
+        ("VULNERABILITIES", Align::Left, 10, 60, 2),
     ];
+    let json = row.object.json();
+    let scans: Vec<_> = list
+        .iter()
+        .map(|container| scanned::of(&json, &container.name))
+        .collect();
+    // Few images are ever scanned.
+    let shown = heads.len() - usize::from(scans.iter().all(Option::is_none));
+    let rows = list
+        .iter()
+        .zip(&scans)
+        .enumerate()
+        .map(|(index, (container, told))| {
+            let mut cells = container_cells(container, context);
+            cells.push(scan_cell(told.as_deref()));
+            cells.truncate(shown);
+            TableRow {
+                cells,
+                cursor: index == cursor,
+                ..TableRow::default()
+            }
+        })
+        .collect();
     let columns = heads
         .into_iter()
+        .take(shown)
         .map(|(title, align, min, max, priority)| ColumnHead {
             title: title.to_owned(),
             align,
@@ -133,6 +148,15 @@ fn container_cells(container: &ContainerColumns, context: &Context) -> Vec<Cell>
         Cell::new(last, Role::Warning),
         Cell::new(container.image.as_str(), Role::Dim),
     ]
+}
+
+/// What is known of its image.
+fn scan_cell(told: Option<&str>) -> Cell {
+    let role = match told {
+        Some(told) if scanned::is_serious(told) => Role::Warning,
+        _ => Role::Dim,
+    };
+    Cell::new(told.unwrap_or("not scanned"), role)
 }
 
 pub fn tone_role(tone: Tone) -> Role {
