@@ -67,7 +67,7 @@ pub async fn run(
     let (asked, asks) = mpsc::channel(ASKED_MAX);
     let desk = Desk {
         table: table.subscribe(),
-        pods: ground.pods,
+        ground: ground.clone(),
         asked,
     };
     let names = match name_server::open(&door, desk).await {

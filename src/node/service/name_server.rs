@@ -18,10 +18,11 @@ use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::{mpsc, watch};
 
 use super::names::{self, Answer, Data, Question, Record};
+use super::plan::Ground;
 use super::resolv_conf;
 use super::table::{Key, Table};
 use super::{DOMAIN, NAME_SERVER};
-use crate::node::network::{Door, Range};
+use crate::node::network::Door;
 
 /// How long answers may be kept; `CoreDNS`' default for cluster names.
 const TTL_SECONDS: u32 = 5;
@@ -37,7 +38,7 @@ const ROUNDS: usize = 2;
 /// What answers need.
 pub struct Desk {
     pub table: watch::Receiver<Table>,
-    pub pods: Range,
+    pub ground: Ground,
     /// Services that a pod asks for; full is fine.
     pub asked: mpsc::Sender<Key>,
 }
@@ -55,7 +56,7 @@ struct Reply {
 
 /// Begins to answer at the cluster's address for it and at the node's gateway.
 pub async fn open(door: &Door, desk: Desk) -> io::Result<Server<impl RequestHandler>> {
-    let gateway = desk.pods.gateway();
+    let gateway = desk.ground.pods.gateway();
     let mut server = Server::new(desk);
     for address in [NAME_SERVER, gateway] {
         let at = SocketAddr::from((address, PORT));
@@ -115,7 +116,7 @@ impl Desk {
         let name = name.trim_end_matches('.');
         let kind = query.query_type();
         let table = self.table.borrow().clone();
-        match names::answer(&table, self.pods, name, question(kind)) {
+        match names::answer(&table, &self.ground, name, question(kind)) {
             Answer::Elsewhere => match forward(request.as_slice()).await {
                 Some(message) => Reply::passed_on(message),
                 None => Reply::failed(ResponseCode::ServFail),
@@ -151,7 +152,7 @@ impl Desk {
 
     /// What an alias leads to: resolvers of C libraries do not ask again.
     async fn follow(&self, table: &Table, target: &str, kind: RecordType) -> Vec<WireRecord> {
-        match names::answer(table, self.pods, target, question(kind)) {
+        match names::answer(table, &self.ground, target, question(kind)) {
             Answer::Records(answers, _) => wire(&answers),
             Answer::Elsewhere => {
                 let Ok(name) = WireName::from_ascii(format!("{target}.")) else {
@@ -229,7 +230,7 @@ fn wire(records: &[Record]) -> Vec<WireRecord> {
             Data::Service { port, target } => RData::SRV(SRV::new(0, 100, *port, name(target)?)),
             Data::Pointer(target) => RData::PTR(PTR(name(target)?)),
             Data::Alias(target) => RData::CNAME(CNAME(name(target)?)),
-            Data::Text(text) => RData::TXT(TXT::new(vec![(*text).to_owned()])),
+            Data::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
         };
         Some(WireRecord::from_rdata(
             name(&record.name)?,

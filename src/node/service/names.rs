@@ -3,13 +3,15 @@
 //! Source: "Kubernetes DNS-Based Service Discovery" (the specification, version 1.1.0), and where it
 //! leaves freedom `CoreDNS`' plugin `kubernetes`: endpoints without a hostname are called after their
 //! address, headless services without endpoints do not exist, pods are called after their address
-//! whether they exist or not.
+//! whether they exist or not. Beyond both, a text says of a name whose address nothing answers at that
+//! it is a simulated machine's pod's.
 
 use std::net::Ipv4Addr;
 
+use super::plan::{Ground, place};
 use super::table::{Endpoint, Key, Kind, Protocol, Service, Slice, Table};
 use super::{DOMAIN, RANGE};
-use crate::node::network::Range;
+use crate::stdx::humanize::counted;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +31,7 @@ pub enum Data {
     Service { port: u16, target: String },
     Pointer(String),
     Alias(String),
-    Text(&'static str),
+    Text(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,10 +53,10 @@ pub enum Answer {
 }
 
 /// Answers a question about a name without its final dot. Case does not matter.
-pub fn answer(table: &Table, pods: Range, name: &str, question: Question) -> Answer {
+pub fn answer(table: &Table, ground: &Ground, name: &str, question: Question) -> Answer {
     let name = name.to_ascii_lowercase();
     if let Some(reversed) = name.strip_suffix(".in-addr.arpa") {
-        return pointer(table, pods, &name, reversed, question);
+        return pointer(table, ground, &name, reversed, question);
     }
     if name == DOMAIN {
         return Answer::Empty;
@@ -67,12 +69,17 @@ pub fn answer(table: &Table, pods: Range, name: &str, question: Question) -> Ans
     };
     let labels: Vec<&str> = rest.rsplit('.').collect();
     let found = match labels.as_slice() {
-        ["dns-version"] => Some(vec![Data::Text("1.1.0")]),
+        ["dns-version"] => Some(vec![Data::Text("1.1.0".to_owned())]),
         ["svc" | "pod"] => Some(Vec::new()),
         ["svc" | "pod", namespace] => table.has_namespace(namespace).then(Vec::new),
         ["pod", _, dashed] => from_dashes(dashed).map(|it| vec![Data::Address(it)]),
         ["svc", namespace, service, rest @ ..] => {
-            of_service(table, &Key::new(namespace, service), rest, question)
+            let key = Key::new(namespace, service);
+            let mut found = of_service(table, &key, rest, question);
+            if let Some(data) = found.as_mut().filter(|_| question == Question::Text) {
+                data.extend(mark(table, ground, &key, rest));
+            }
+            found
         }
         _ => None,
     };
@@ -99,7 +106,7 @@ pub fn answer(table: &Table, pods: Range, name: &str, question: Question) -> Ans
     if answers.is_empty() {
         return Answer::Empty;
     }
-    let targets = targets(table, pods, &answers);
+    let targets = targets(table, ground, &answers);
     Answer::Records(answers, targets)
 }
 
@@ -172,6 +179,26 @@ fn of_service(table: &Table, key: &Key, rest: &[&str], question: Question) -> Op
     }
 }
 
+/// What a service's name, or an endpoint's, leads to in vain; `rest` is what stands before the service.
+fn mark(table: &Table, ground: &Ground, key: &Key, rest: &[&str]) -> Option<Data> {
+    let hostname = match rest {
+        [] => None,
+        [hostname] => Some(*hostname),
+        _ => return None,
+    };
+    let endpoints = table.slices(key).flat_map(|slice| &slice.endpoints);
+    let asked = |it: &&Endpoint| it.ready && hostname.is_none_or(|name| label(it) == name);
+    let asked: Vec<&Endpoint> = endpoints.filter(asked).collect();
+    let far = asked.iter().filter(|it| place(it, ground).is_none());
+    let far = far.count();
+    (far > 0).then(|| {
+        let all = counted(asked.len(), "endpoint is", "endpoints are");
+        Data::Text(format!(
+            "{far} of {all} unreachable: pods of simulated machines"
+        ))
+    })
+}
+
 /// Ports of a service, all or those of a name and protocol.
 fn ports<'a>(
     service: &'a Service,
@@ -220,12 +247,12 @@ fn sorted(mut data: Vec<Data>) -> Vec<Data> {
 }
 
 /// The addresses of what service records point at.
-fn targets(table: &Table, pods: Range, answers: &[Record]) -> Vec<Record> {
+fn targets(table: &Table, ground: &Ground, answers: &[Record]) -> Vec<Record> {
     let mut all = Vec::new();
     for record in answers {
         if let Data::Service { target, .. } = &record.data
             && !all.iter().any(|known: &Record| known.name == *target)
-            && let Answer::Records(addresses, _) = answer(table, pods, target, Question::Address)
+            && let Answer::Records(addresses, _) = answer(table, ground, target, Question::Address)
         {
             all.extend(addresses);
         }
@@ -255,7 +282,13 @@ fn protocol_of(label: &str) -> Option<Protocol> {
 }
 
 /// The names of an address: services', or those that endpoints have in headless services.
-fn pointer(table: &Table, pods: Range, name: &str, reversed: &str, question: Question) -> Answer {
+fn pointer(
+    table: &Table,
+    ground: &Ground,
+    name: &str,
+    reversed: &str,
+    question: Question,
+) -> Answer {
     let mut labels: Vec<&str> = reversed.split('.').collect();
     labels.reverse();
     let Ok(address) = labels.join(".").parse::<Ipv4Addr>() else {
@@ -283,7 +316,7 @@ fn pointer(table: &Table, pods: Range, name: &str, reversed: &str, question: Que
         })
         .collect();
     let (base, prefix) = RANGE;
-    let is_ours = pods.holds(address)
+    let is_ours = ground.pods.holds(address)
         || u32::from(address) >> (32 - prefix) == u32::from(base) >> (32 - prefix);
     match (answers.is_empty(), question) {
         (false, Question::Pointer) => Answer::Records(answers, Vec::new()),
@@ -297,6 +330,7 @@ fn pointer(table: &Table, pods: Range, name: &str, reversed: &str, question: Que
 mod tests {
     use serde_json::json;
 
+    use super::super::plan::tests::ground;
     use super::super::table::tests::{service, slice, table};
     use super::*;
 
@@ -332,14 +366,13 @@ mod tests {
             Data::Address(address) => address.to_string(),
             Data::Service { port, target } => format!("{port} {target}"),
             Data::Pointer(name) | Data::Alias(name) => name.clone(),
-            Data::Text(text) => (*text).to_owned(),
+            Data::Text(text) => text.clone(),
         }
     }
 
     #[track_caller]
     fn check(name: &str, question: Question, expected: &str) {
-        let pods = Range::parse("10.88.0.0/24").unwrap();
-        let found = match answer(&shop(), pods, name, question) {
+        let found = match answer(&shop(), &ground(), name, question) {
             Answer::Records(records, _) => {
                 let texts: Vec<String> = records.iter().map(|it| text(&it.data)).collect();
                 texts.join(", ")
@@ -396,10 +429,27 @@ mod tests {
     }
 
     #[test]
+    fn pods_of_simulated_machines_are_marked() {
+        use Question::Text;
+        check(
+            "db.shop.svc.cluster.local",
+            Text,
+            "1 of 2 endpoints are unreachable: pods of simulated machines",
+        );
+        check(
+            "10-244-7-9.db.shop.svc.cluster.local",
+            Text,
+            "1 of 1 endpoint is unreachable: pods of simulated machines",
+        );
+        check("db-0.db.shop.svc.cluster.local", Text, "Empty");
+        check("db-2.db.shop.svc.cluster.local", Text, "Unknown");
+        check("web.shop.svc.cluster.local", Text, "Empty");
+    }
+
+    #[test]
     fn service_records_bring_their_targets_addresses() {
-        let pods = Range::parse("10.88.0.0/24").unwrap();
         let name = "_http._tcp.db.shop.svc.cluster.local";
-        let Answer::Records(_, extra) = answer(&shop(), pods, name, Question::Service) else {
+        let Answer::Records(_, extra) = answer(&shop(), &ground(), name, Question::Service) else {
             panic!("no records");
         };
         let names: Vec<&str> = extra.iter().map(|it| it.name.as_str()).collect();

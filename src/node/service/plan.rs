@@ -221,7 +221,7 @@ fn ways(table: &Table, ground: &Ground, key: &Key, port: &ServicePort) -> Vec<Wa
 /// Whose network an endpoint is connected to from; none: it cannot be reached.
 ///
 /// Endpoints without a node are somebody's own, outside of the cluster.
-fn place(endpoint: &Endpoint, ground: &Ground) -> Option<Place> {
+pub fn place(endpoint: &Endpoint, ground: &Ground) -> Option<Place> {
     let address = IpAddr::V4(endpoint.address);
     match &endpoint.node {
         None => Some(Place::Machine),
@@ -240,13 +240,13 @@ fn is_api(key: &Key, ground: &Ground) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use serde_json::{Value, json};
 
     use super::super::table::tests::{service, slice, table};
     use super::*;
 
-    fn ground() -> Ground {
+    pub fn ground() -> Ground {
         Ground {
             node: Name::new("here"),
             machine: IpAddr::from([192, 168, 1, 5]),
