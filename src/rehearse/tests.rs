@@ -281,11 +281,14 @@ fn a_lost_rack_is_rehearsed_as_it_then_happens() {
     assert!((300..600).contains(&below), "{below}");
 }
 
+/// What is done to the cluster; the pods that were sent away by it.
+type Deed = fn(&mut Lab) -> BTreeSet<String>;
+
 /// The pending set, the moves' count and the budgets broken agree, whatever chance decides: the ties
 /// of the rehearsal's scheduler are not those of the cluster's.
 #[test]
 fn what_is_rehearsed_then_happens_whatever_the_seed() {
-    let deeds: [(&str, fn(&mut Lab) -> BTreeSet<String>); 4] = [
+    let deeds: [(&str, Deed); 4] = [
         ("lose rack=r3", |lab| {
             lab.power_off(lab::RACK_LABEL, "r3");
             lab.run(20 * 60).0
