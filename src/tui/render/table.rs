@@ -2,8 +2,9 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
 
-use super::{bar, blank, put};
+use super::{bar, put};
 use crate::tui::screen::{Align, Cell, ColumnHead, Sorted, Table, TableRow};
 use crate::tui::text::{Line, Role, Span, cut_end, cut_middle};
 use crate::tui::theme::Palette;
@@ -129,12 +130,9 @@ fn draw_row(
     area: Rect,
     buffer: &mut Buffer,
 ) {
-    let behind = row.cursor.then_some(Role::Cursor);
-    if row.cursor {
-        blank(buffer, area, palette.on(Role::Text, behind));
-    }
     let gutter = Line::new([
-        Span::new(if row.cursor { "▸" } else { " " }, Role::Accent),
+        // In the name's own colour, which the terminal then need not be told anew.
+        Span::new(if row.cursor { "▸" } else { " " }, Role::Text),
         Span::new(if row.marked { "■" } else { " " }, Role::Mark),
     ]);
     put(
@@ -145,10 +143,13 @@ fn draw_row(
             ..area
         },
         &gutter,
-        behind,
+        None,
     );
+    let named = named(table, widths).filter(|_| row.cursor);
     let mut x = area.x + GUTTER;
-    for ((cell, column), width) in row.cells.iter().zip(&table.columns).zip(widths) {
+    for (number, ((cell, column), width)) in
+        row.cells.iter().zip(&table.columns).zip(widths).enumerate()
+    {
         if *width == 0 {
             continue;
         }
@@ -157,9 +158,19 @@ fn draw_row(
             width: (*width).min(area.right().saturating_sub(x)),
             ..area
         };
-        draw_cell(cell, column, palette, place, behind, buffer);
+        draw_cell(cell, column, palette, place, named == Some(number), buffer);
         x += width + GAP;
     }
+}
+
+/// The column that the cursor lies on, of those that are shown: the name says which object is meant.
+/// A bar over the whole row would say no more, and each step of the cursor would send both rows anew.
+fn named(table: &Table, widths: &[u16]) -> Option<usize> {
+    let shown = || table.columns.iter().zip(widths).enumerate();
+    let is_name = |column: &ColumnHead| column.align == Align::Name && column.priority == 0;
+    let name = shown().find(|(_, (column, width))| is_name(column) && **width > 0);
+    let first = || shown().find(|(_, (_, width))| **width > 0);
+    name.or_else(first).map(|(number, _)| number)
 }
 
 fn draw_cell(
@@ -167,7 +178,7 @@ fn draw_cell(
     column: &ColumnHead,
     palette: &Palette,
     area: Rect,
-    behind: Option<Role>,
+    is_chosen: bool,
     buffer: &mut Buffer,
 ) {
     let mut area = area;
@@ -177,7 +188,7 @@ fn draw_cell(
         let used = crate::tui::text::width(&filled);
         let rest = "·".repeat(usize::from(cells).saturating_sub(used));
         let line = Line::new([Span::new(filled, amount.role), Span::new(rest, Role::Free)]);
-        put(buffer, palette, area, &line, behind);
+        put(buffer, palette, area, &line, None);
         area.x += cells + 1;
         area.width = area.width.saturating_sub(cells + 1);
     }
@@ -193,17 +204,19 @@ fn draw_cell(
         width: area.width - shift,
         ..area
     };
-    put(buffer, palette, place, &line, behind);
+    put(buffer, palette, place, &line, None);
+    let text = Rect {
+        width: columns.min(place.width),
+        ..place
+    };
     if cell.changed {
         let style = palette.style(Role::Changed);
-        let marked = ratatui::style::Style::new().add_modifier(style.add_modifier);
-        buffer.set_style(
-            Rect {
-                width: columns.min(place.width),
-                ..place
-            },
-            marked,
-        );
+        buffer.set_style(text, Style::new().add_modifier(style.add_modifier));
+    }
+    if is_chosen {
+        // In reverse and bold: it stands out on every ground, without colours too.
+        let chosen = Modifier::REVERSED | Modifier::BOLD;
+        buffer.set_style(text, Style::new().add_modifier(chosen));
     }
 }
 

@@ -4,6 +4,7 @@
 //! the cursor is moved by the shortest sequence. Pure; [`super::terminal`] writes what comes out.
 
 use ratatui::buffer::{Buffer, Cell};
+use ratatui::style::Modifier;
 use unicode_width::UnicodeWidthStr;
 
 use crate::tui::sgr::{Look, PLAIN};
@@ -30,7 +31,12 @@ pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
     }
     let previous = known.unwrap_or(&blank);
     for (x, y, cell) in previous.diff(next) {
-        pen.put(x, y, cell, next.area.width);
+        if previous
+            .cell((x, y))
+            .is_none_or(|old| !looks_alike(old, cell))
+        {
+            pen.put(x, y, cell, next.area.width);
+        }
     }
     if pen.look != PLAIN {
         pen.out.push_str(&PLAIN.sequence(pen.look));
@@ -38,10 +44,30 @@ pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
     pen.out
 }
 
+/// What shows on a blank cell beside its background.
+const ON_BLANKS: Modifier = Modifier::REVERSED
+    .union(Modifier::UNDERLINED)
+    .union(Modifier::CROSSED_OUT);
+
+fn is_plain_blank(cell: &Cell) -> bool {
+    cell.symbol() == " " && !cell.modifier.intersects(ON_BLANKS)
+}
+
+/// A blank shows no foreground.
+fn looks_alike(old: &Cell, new: &Cell) -> bool {
+    old == new || (is_plain_blank(old) && is_plain_blank(new) && old.bg == new.bg)
+}
+
 impl Pen {
     fn put(&mut self, x: u16, y: u16, cell: &Cell, columns: u16) {
         self.go(x, y);
-        let look = Look::of(cell);
+        let mut look = Look::of(cell);
+        if is_plain_blank(cell)
+            && look.background == self.look.background
+            && !self.look.modifier.intersects(ON_BLANKS)
+        {
+            look = self.look;
+        }
         self.out.push_str(&look.sequence(self.look));
         self.look = look;
         self.out.push_str(cell.symbol());
