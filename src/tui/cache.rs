@@ -18,6 +18,7 @@ use crate::k8s::{Change, ChangeKind, Cluster, Object, ObjectKey, Resource, Uid};
 use crate::sched::kept::Kept;
 use crate::stdx::humanize::thousands;
 
+use super::forecast::fidelity::is_read;
 use super::pages::timeline::model::Timeline;
 use super::pages::timeline::observe;
 use super::printed::{Printed, PrintedEvent};
@@ -48,6 +49,8 @@ pub struct Cache {
     scheduler: Arc<Kept>,
     /// When the scheduler's snapshot was last looked after.
     rested: Option<Timestamp>,
+    /// Changes of what the scheduler reads, in order, for whoever asks for them.
+    news: Option<Vec<Change>>,
 }
 
 /// An object that came, changed or is gone. What it is now is in the cluster.
@@ -320,6 +323,19 @@ impl Cache {
         is_heartbeat
     }
 
+    /// One that keeps changes for [`Self::take_news`]: somebody has to take them after each batch.
+    pub fn with_news() -> Self {
+        Self {
+            news: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// What changed since the last time.
+    pub fn take_news(&mut self) -> Vec<Change> {
+        self.news.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     fn change(&mut self, kind: ChangeKind, object: &Arc<Object>, now: Timestamp) {
         let previous = if kind == ChangeKind::Deleted {
             self.cluster.remove(&object.key)
@@ -339,6 +355,11 @@ impl Cache {
         };
         for entry in observe::of_change(&change, now) {
             self.timeline.record(entry);
+        }
+        if let Some(news) = &mut self.news
+            && is_read(&change.object.key.resource)
+        {
+            news.push(change);
         }
         if kind != ChangeKind::Deleted {
             self.changed.insert(object.uid.clone(), now);

@@ -35,6 +35,8 @@ pub enum Command {
     Help,
     /// What was wrong at the start.
     Problems,
+    /// How well the cluster's scheduler is foretold.
+    Fidelity,
     CommandLine,
     Palette,
     FilterLine,

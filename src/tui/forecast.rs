@@ -8,10 +8,11 @@
 //! [`domain_loss`]: where the pods of lost nodes would go. [`replicas`]: what another number of
 //! replicas would do. [`landing`]: on which nodes new pods come to stand. [`reasons`]: why pods stay
 //! pending, in few words. [`need`]: how few machines the workload needs. [`moves`]: what the
-//! rebalancer would move.
+//! rebalancer would move. [`fidelity`]: how often the real scheduler chose as foretold.
 
 pub mod domain_loss;
 pub mod drain;
+pub mod fidelity;
 pub mod landing;
 pub mod moves;
 pub mod need;

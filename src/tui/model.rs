@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::settings::{ContextColor, Logs};
-use crate::connect::{Access, Identity};
+use crate::connect::{Access, Identity, Kind};
 use crate::k8s::{Name, Resource, Uid, resources};
 
 use super::actions::proposal::Consequence;
@@ -15,6 +15,7 @@ use super::actions::{Journal, Proposal};
 use super::beside::{Around, Beside};
 use super::cache::Cache;
 use super::command::Command;
+use super::forecast::fidelity::{Meter, Tally};
 use super::forecast::moves::{Moves, MovesQuestion};
 use super::keymap::Keymap;
 use super::line_edit::LineEdit;
@@ -77,6 +78,8 @@ pub struct Model {
     pub rehearsal: Option<Rehearsing>,
     /// What came of the rehearsal before.
     pub last_outcome: Option<Box<crate::rehearse::Outcome>>,
+    /// How often the real scheduler chose as foretold.
+    pub fidelity: Meter,
     /// A rehearsal's steps that are taken here, in reality.
     pub walk: Option<Walk>,
     /// The row to put the cursor on once that cluster has taken this one's place.
@@ -215,8 +218,12 @@ impl Model {
             .filter_map(|view| pages::create(view).map(|page| (view, page)))
             .collect();
         Self {
+            cache: if identity.kind == Kind::Kubeconfig {
+                Cache::with_news()
+            } else {
+                Cache::default()
+            },
             identity,
-            cache: Cache::default(),
             scope,
             journal: Journal::default(),
             drains: Vec::new(),
@@ -243,6 +250,7 @@ impl Model {
             catch_up: None,
             rehearsal: None,
             last_outcome: None,
+            fidelity: Meter::default(),
             walk: None,
             expected: None,
             arriving: false,
@@ -291,6 +299,15 @@ impl Model {
         }
     }
 
+    /// Another scheduler than the embedded one decides here, and can be measured against it.
+    pub fn measures_fidelity(&self) -> bool {
+        self.identity.kind == Kind::Kubeconfig
+    }
+
+    fn tally(&self) -> Option<&Tally> {
+        self.measures_fidelity().then_some(&self.fidelity.tally)
+    }
+
     pub fn read_only(&self) -> bool {
         self.identity.access == Access::ReadOnly
     }
@@ -314,6 +331,7 @@ impl Model {
             keymap: &self.keymap,
             read_only: self.read_only(),
             now: self.time(now),
+            fidelity: self.tally(),
             area: self.area(),
         }
     }
@@ -338,6 +356,7 @@ impl Model {
         let area = self.area();
         let read_only = self.read_only();
         let now = self.time(now);
+        let measures = self.measures_fidelity();
         let page = self.pages.get_mut(&view)?;
         let context = Context {
             cluster: &self.cache.cluster,
@@ -354,6 +373,7 @@ impl Model {
             keymap: &self.keymap,
             read_only,
             now,
+            fidelity: measures.then_some(&self.fidelity.tally),
             area,
         };
         Some(work(page.as_mut(), &context))
@@ -409,6 +429,9 @@ impl Model {
         }
         if self.shows_forecast() {
             needed.extend(crate::sched::surroundings::WATCHED);
+        }
+        if self.measures_fidelity() {
+            needed.push(resources::SERVICES);
         }
         if let Some(walk) = &self.walk {
             needed.extend(walk.reads());

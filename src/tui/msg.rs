@@ -10,6 +10,7 @@ use super::actions::proposal::Consequence;
 use super::answer::Answer;
 use super::beside::BesideEvent;
 use super::cache::{FeedEvent, KindInfo};
+use super::forecast::fidelity::Looked;
 use super::forecast::moves::{Moves, MovesQuestion};
 use super::key::Chord;
 use super::notice::Notice;
@@ -54,6 +55,8 @@ pub enum Msg {
         question: MovesQuestion,
         result: Box<Result<Moves, String>>,
     },
+    /// Bindings were compared with what was foretold.
+    Fidelity(Box<Looked>),
     /// The rehearsal that is shown went on.
     Rehearsed(Progress),
     /// What came of it.

@@ -15,6 +15,7 @@ use super::beside::Around;
 use super::cache::Cache;
 use super::command::Command;
 use super::effect::Effect;
+use super::forecast::fidelity::Tally;
 use super::key::Chord;
 use super::keymap::Keymap;
 use super::notice::Notice;
@@ -38,6 +39,8 @@ pub struct Context<'a> {
     /// No changing command exists, and the client under us refuses writes.
     pub read_only: bool,
     pub now: Timestamp,
+    /// How well the scheduler is foretold, on a cluster that has its own.
+    pub fidelity: Option<&'a Tally>,
     /// The cells of the page's body.
     pub area: Area,
 }
@@ -195,6 +198,7 @@ pub struct Surroundings {
 impl Surroundings {
     pub fn context(&self, now: Timestamp) -> Context<'_> {
         Context {
+            fidelity: None,
             cluster: &self.cache.cluster,
             cache: &self.cache,
             scope: &self.scope,

@@ -15,13 +15,16 @@ pub mod walk;
 use jiff::{SignedDuration, Timestamp};
 
 use super::answer::Answer;
-use super::effect::Effect;
+use super::cache::FeedEvent;
+use super::effect::{Computation, Effect};
+use super::forecast::fidelity::bound;
 use super::model::Model;
 use super::msg::Msg;
 use super::notice::{Notice, Weight};
 use super::page::Ask;
 use super::summary::Summary;
 use super::view::View;
+use crate::k8s::{Object, Resource, resources};
 
 pub use command::run;
 
@@ -46,7 +49,11 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         }
         Msg::Feed(resource, event) => {
             let time = model.time(now);
-            if model.cache.take(&resource, event, time) {
+            let is_list = matches!(event, FeedEvent::Listed { .. } | FeedEvent::Complete { .. });
+            sample_bindings(model, &resource, &event, now);
+            let is_new = model.cache.take(&resource, event, time);
+            measure(model, &resource, is_list, now);
+            if is_new {
                 model.catch_up = Some(now + CATCH_UP);
                 model.unsettled = true;
             }
@@ -83,6 +90,10 @@ pub fn update(model: &mut Model, msg: Msg, now: Timestamp) -> Vec<Effect> {
         Msg::Evicted { number, answer } => drains::evicted(model, number, answer, now),
         Msg::DrainForecast { nodes, notes } => propose::forecast_known(model, &nodes, notes),
         Msg::Moves { question, result } => moves::known(model, &question, result),
+        Msg::Fidelity(looked) => {
+            model.fidelity.take(*looked, now);
+            model.unsettled = true;
+        }
         Msg::Rehearsed(progress) => rehearse::went_on(model, progress, &mut effects),
         Msg::Outcome(outcome) => rehearse::came_of_it(model, outcome),
         Msg::Compared(compared) => rehearse::compared(model, compared),
@@ -132,6 +143,7 @@ pub fn settle(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         model.catch_up = None;
         model.unsettled = true;
     }
+    compare_bindings(model, now, &mut effects);
     if !model.unsettled {
         return effects;
     }
@@ -165,6 +177,57 @@ fn summarize(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
     }
 }
 
+/// Begins a sample where a batch that is about to be taken in binds a pod.
+fn sample_bindings(model: &mut Model, resource: &Resource, event: &FeedEvent, now: Timestamp) {
+    let FeedEvent::Changed(changes) = event else {
+        return;
+    };
+    if *resource != resources::PODS || !model.measures_fidelity() || !model.fidelity.may_begin(now)
+    {
+        return;
+    }
+    let cluster = &model.cache.cluster;
+    // One that is new may wait and be bound in the same batch.
+    let waits = |object: &Object| {
+        changes
+            .iter()
+            .any(|(_, before)| before.key == object.key && bound(before, object).is_some())
+    };
+    let binds = changes
+        .iter()
+        .any(|(_, object)| match cluster.get(&object.key) {
+            Some(before) => bound(before, object).is_some(),
+            None => object.pod().is_some_and(|pod| pod.node.is_some()) && waits(object),
+        });
+    let mut reads = vec![resources::NODES, resources::PODS, resources::SERVICES];
+    reads.extend(crate::k8s::workload::WORKLOADS);
+    if binds && model.lost().is_none() && model.cache.still_loading(&reads).is_none() {
+        model.fidelity.begin(&model.cache.cluster, now);
+    }
+}
+
+/// What changed, for the comparison of bindings with what is foretold.
+fn measure(model: &mut Model, resource: &Resource, is_list: bool, now: Timestamp) {
+    if !model.measures_fidelity() {
+        return;
+    }
+    for change in model.cache.take_news() {
+        model.fidelity.observe(change, now);
+    }
+    if is_list && [resources::NODES, resources::PODS].contains(resource) {
+        model.fidelity.lose();
+    }
+}
+
+/// Orders the comparison of the bindings that were seen.
+fn compare_bindings(model: &mut Model, now: Timestamp, effects: &mut Vec<Effect>) {
+    if let Some(look) = model.fidelity.ask(&model.cache.scheduler(), now) {
+        effects.push(Effect::Compute(Computation::of(move || {
+            Msg::Fidelity(Box::new(look.run()))
+        })));
+    }
+}
+
 /// When something on the screen ends or changes by itself, without any message.
 pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let notice = model
@@ -188,8 +251,9 @@ pub fn next_wake(model: &Model, now: Timestamp) -> Option<Timestamp> {
     let catch_up = model.catch_up;
     let besides = model.beside.iter();
     let beside = besides.filter_map(|beside| beside.next_wake(now)).min();
+    let fidelity = model.fidelity.next_wake();
     [
-        notice, summary, lost, page, fresh, drain, walk, rehearsal, catch_up, beside,
+        notice, summary, lost, page, fresh, drain, walk, rehearsal, catch_up, beside, fidelity,
     ]
     .into_iter()
     .flatten()

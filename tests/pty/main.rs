@@ -528,6 +528,47 @@ fn a_rehearsal_is_applied_and_reality_goes_as_foretold() {
 }
 
 #[test]
+fn bindings_of_an_attached_cluster_are_compared_with_what_is_foretold() {
+    let served = Served::start(FLEET, SHOP);
+    let mut console = Console::start(&["workloads", "--kubeconfig", &served.kubeconfig], &[]);
+    let shows = |console: &Console, text: &str| console.text().contains(text);
+    console.wait_until("cart runs", |console| {
+        shows(console, "live") && shows(console, "6/6")
+    });
+    console.keys("s");
+    console.wait_until("the editor is open", |console| shows(console, "replicas 6"));
+    console.keys("\u{8}12\r");
+    console.wait_until("it is scaled or asks", |console| {
+        shows(console, "12/12") || shows(console, "enter send")
+    });
+    if !shows(&console, "12/12") {
+        console.keys("\r");
+    }
+    console.wait_until("it is scaled", |console| shows(console, "12/12"));
+    console.keys(":pulse\r");
+    console.wait_until("bindings are compared", |console| {
+        shows(console, "bindings as foretold")
+    });
+    // The same scheduler decides there, on the same objects: each time as foretold.
+    let text = console.text();
+    let said = text.split("bindings as foretold").next().unwrap();
+    let words: Vec<&str> = said.split_whitespace().rev().take(5).collect();
+    assert_eq!(words[1..4], ["last", "the", "of"], "{text}");
+    assert_eq!(words[0], words[4], "{text}");
+    console.keys(":fidelity\r");
+    let full = format!(
+        "Of the last {0} bindings, {0} went to one of the nodes",
+        words[0]
+    );
+    console.wait_until("it is told in full", |console| {
+        shows(console, &full) && shows(console, "scheduler extenders")
+    });
+    console.signal(rustix::process::Signal::TERM);
+    console.wait_for_end();
+    console.is_restored();
+}
+
+#[test]
 fn what_was_changed_since_the_fork_stops_the_walk() {
     let served = Served::start(FLEET, SHOP);
     let mut console = Console::start(&["workloads", "--kubeconfig", &served.kubeconfig], &[]);

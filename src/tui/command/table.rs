@@ -659,6 +659,12 @@ const PROGRAM: &[Entry] = &[
         "what was wrong with settings and keys at the start",
         || Command::Problems,
     ),
+    program(
+        "fidelity",
+        &[],
+        "how often the cluster's scheduler chose as foretold here",
+        || Command::Fidelity,
+    ),
     program("mouse", &["M"], "mouse on or off", || Command::ToggleMouse),
 ];
 

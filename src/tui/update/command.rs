@@ -32,6 +32,17 @@ pub fn run(model: &mut Model, command: &Command, now: Timestamp, effects: &mut V
                 scroll: 0,
             });
         }
+        Command::Fidelity if !model.measures_fidelity() => {
+            let text = "the embedded scheduler decides here itself: nothing is foretold";
+            tell(model, Notice::note(text), now);
+        }
+        Command::Fidelity => {
+            model.open = Some(Open::Report {
+                title: "the cluster's scheduler and what is foretold".to_owned(),
+                texts: model.fidelity.tally.sentences(),
+                scroll: 0,
+            });
+        }
         Command::CommandLine => input::open_line(model, LineKind::Command),
         Command::Palette => input::open_line(model, LineKind::Palette),
         Command::FilterLine => input::open_line(model, LineKind::Filter),

@@ -12,6 +12,7 @@ use crate::k8s::{ObjectKey, resources};
 use crate::stdx::humanize::{self, counted};
 use crate::tui::beside::{Standing, mark};
 use crate::tui::columns::{age_key, text_key};
+use crate::tui::forecast::fidelity::Tally;
 use crate::tui::page::Context;
 use crate::tui::pages::is_known;
 use crate::tui::pages::timeline::entry::Entry;
@@ -181,6 +182,11 @@ fn verdict(context: &Context) -> Line {
         ),
         Role::Dim,
     );
+    if let Some(words) = context.fidelity.map(Tally::words)
+        && !words.is_empty()
+    {
+        line.push(format!("   {words}"), Role::Dim);
+    }
     line
 }
 

@@ -5,6 +5,7 @@ use super::state::QueuePage;
 use super::waiting::{WaitingPod, WaitingState, short_refusals};
 use crate::stdx::humanize::{self, counted};
 use crate::tui::columns::{age_key, text_key};
+use crate::tui::forecast::fidelity::Tally;
 use crate::tui::page::Context;
 use crate::tui::screen::{Cell, Document, Empty, Extent, Widget};
 use crate::tui::table::{Column, SortKey, Unit};
@@ -276,6 +277,29 @@ fn lines(reasons: &Reasons) -> Vec<Line> {
     out
 }
 
+/// How far what is said here is to be trusted: how often the real scheduler chose as foretold.
+fn fidelity(tally: &Tally) -> Line {
+    let mut line = Line::default();
+    let words = tally.words();
+    if words.is_empty() {
+        return line;
+    }
+    line.push("   ", Role::Text);
+    line.push(words, Role::Text);
+    if let Some(miss) = &tally.missed {
+        let text = format!(
+            "; {} went to {}, not {}",
+            miss.pod, miss.went_to, miss.foretold
+        );
+        line.push(text, Role::Dim);
+    }
+    let gaps = tally.gaps();
+    if !gaps.is_empty() {
+        line.push(format!("; not compared: {gaps}"), Role::Dim);
+    }
+    line
+}
+
 pub(super) fn status(page: &QueuePage, context: &Context) -> Line {
     let records: Vec<&WaitingPod> = page.table.rows().collect();
     let mut line = Line::of(
@@ -298,6 +322,9 @@ pub(super) fn status(page: &QueuePage, context: &Context) -> Line {
             format!("  the oldest for {}", humanize::age(oldest, context.now)),
             Role::Dim,
         );
+    }
+    if let Some(tally) = context.fidelity {
+        line.spans.extend(fidelity(tally).spans);
     }
     line
 }
