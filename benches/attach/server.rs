@@ -11,7 +11,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 
 /// Writers at work at the same time.
-const WRITERS: usize = 8;
+const WRITERS: usize = 24;
 
 pub struct Server {
     child: Child,
