@@ -44,7 +44,12 @@ impl Recipe {
             context: Some(self.context.clone()),
             ..KubeConfigOptions::default()
         };
-        kube::Config::from_custom_kubeconfig(kubeconfig, &options).await
+        let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await?;
+        // The library would send again whatever is answered with 429, 503 or 504, fifteen times and
+        // writes too: a write that timed out may have been done, an eviction that a budget refuses
+        // would be silent for minutes, and a server that is away would not be said to be.
+        config.default_retry = false;
+        Ok(config)
     }
 
     async fn client(&self) -> Result<kube::Client, BoxError> {

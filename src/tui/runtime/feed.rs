@@ -49,6 +49,8 @@ const WATCH_SECONDS: u64 = 290;
 const BATCH: usize = 1024;
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(30);
+/// A watch that brought nothing and ended before that has failed, however it was answered.
+const STOOD: Duration = Duration::from_secs(5);
 
 /// How a feed begins.
 #[derive(Clone, Debug)]
@@ -149,8 +151,9 @@ struct ErrorWire {
 }
 
 impl Follower {
-    /// Lists if needed and watches until the watch ends. Answers how long to wait before the next
-    /// round; `None` when there is none.
+    /// Lists if needed and watches until the watch ends. Only a watch that lasts ends a row of
+    /// failures: one that is refused after each list would be listed for at full speed. Answers how
+    /// long to wait before the next round; `None` when there is none.
     async fn round(&mut self) -> Option<Duration> {
         let outcome = match &self.revision {
             Some(_) => Ok(()),
@@ -164,7 +167,7 @@ impl Follower {
             Err(ended) => Err(ended),
         };
         match outcome {
-            Ok(()) => Some(Duration::ZERO),
+            Ok(pause) => Some(pause),
             Err(Ended::Unwanted) => None,
             Err(Ended::Gone) => {
                 self.revision = None;
@@ -261,14 +264,13 @@ impl Follower {
                 break;
             }
         }
-        self.failures = 0;
         self.send(FeedEvent::Complete {
             keys: Arc::new(keys),
         })
         .await
     }
 
-    async fn watch(&mut self) -> Result<(), Ended> {
+    async fn watch(&mut self) -> Result<Duration, Ended> {
         let revision = self.revision.clone().unwrap_or_default();
         let query = format!(
             "watch=true&allowWatchBookmarks=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={}",
@@ -279,12 +281,13 @@ impl Follower {
             .request_stream(self.request(&query)?)
             .await?
             .lines();
-        self.failures = 0;
+        let opened = clock::instant();
         self.last_good = clock::now();
         self.state(FeedState::Live {
             since: self.last_good,
         })
         .await?;
+        let mut brought = false;
         let mut batches = Box::pin(lines.ready_chunks(BATCH));
         while let Some(batch) = batches.next().await {
             let mut changes = Vec::with_capacity(batch.len());
@@ -298,6 +301,10 @@ impl Follower {
                     Err(error) => end = Some(Ended::from(kube::Error::ReadEvents(error))),
                 }
             }
+            brought |= end.is_none() || !changes.is_empty();
+            if brought || opened.elapsed() >= STOOD {
+                self.failures = 0;
+            }
             if !changes.is_empty() {
                 self.last_good = clock::now();
                 self.send(FeedEvent::Changed(changes)).await?;
@@ -309,7 +316,12 @@ impl Follower {
             }
         }
         self.last_good = clock::now();
-        Ok(())
+        // Asked at once again, a server that opens no watches would be asked without end.
+        if opened.elapsed() < STOOD && !brought {
+            return Ok(self.pause());
+        }
+        self.failures = 0;
+        Ok(Duration::ZERO)
     }
 
     fn event(&mut self, line: &str) -> Result<Option<(ChangeKind, Arc<Object>)>, Ended> {
