@@ -14,6 +14,9 @@ use crate::plane::World;
 
 const RACKS: [(&str, &str); 4] = [("r1", "za"), ("r2", "za"), ("r3", "zb"), ("r4", "zc")];
 
+/// The pods that were sent away, and the budgets that did not hold.
+type Happened = (BTreeSet<String>, BTreeSet<String>);
+
 /// An embedded cluster in virtual time, driven as the product drives it.
 struct Lab {
     world: World,
@@ -95,7 +98,7 @@ impl Lab {
 
     /// As `kubectl drain` goes about it: cordon, then ask for each eviction until it is granted.
     /// Says which pods were sent away; one that may not go stays asked for until the time is over.
-    fn drain(&mut self, node: &str, seconds: i64) -> BTreeSet<String> {
+    fn drain(&mut self, node: &str, seconds: i64) -> Happened {
         self.merge(
             ("", "v1", "nodes"),
             node,
@@ -112,7 +115,7 @@ impl Lab {
             })
             .map(|pod| pod.name().to_owned())
             .collect();
-        let mut away = BTreeSet::new();
+        let (mut away, mut broken) = Happened::default();
         while self.now < end {
             left.retain(|name| {
                 let target = ResourceTarget {
@@ -127,14 +130,16 @@ impl Lab {
                     .with_body("application/json", body.to_string());
                 !self.world.handle(&request, self.now).is_success()
             });
-            away.extend(self.run(5).0);
+            let happened = self.run(5);
+            away.extend(happened.0);
+            broken.extend(happened.1);
         }
-        away
+        (away, broken)
     }
 
     /// Runs for so many seconds; names of the pods that were sent away meanwhile, and of the
     /// budgets that did not hold when the world came to rest.
-    fn run(&mut self, seconds: i64) -> (BTreeSet<String>, BTreeSet<String>) {
+    fn run(&mut self, seconds: i64) -> Happened {
         let end = self.now + SignedDuration::from_secs(seconds);
         let mut away = BTreeSet::new();
         let mut broken = BTreeSet::new();
@@ -282,7 +287,7 @@ fn a_lost_rack_is_rehearsed_as_it_then_happens() {
 }
 
 /// What is done to the cluster; the pods that were sent away by it.
-type Deed = fn(&mut Lab) -> BTreeSet<String>;
+type Deed = fn(&mut Lab) -> Happened;
 
 /// The pending set, the moves' count and the budgets broken agree, whatever chance decides: the ties
 /// of the rehearsal's scheduler are not those of the cluster's.
@@ -291,16 +296,16 @@ fn what_is_rehearsed_then_happens_whatever_the_seed() {
     let deeds: [(&str, Deed); 4] = [
         ("lose rack=r3", |lab| {
             lab.power_off(lab::RACK_LABEL, "r3");
-            lab.run(20 * 60).0
+            lab.run(20 * 60)
         }),
         ("lose zone=za", |lab| {
             lab.power_off("topology.kubernetes.io/zone", "za");
-            lab.run(20 * 60).0
+            lab.run(20 * 60)
         }),
         ("scale deploy/web=30", |lab| {
             let more = json!({"spec": {"replicas": 30}});
             lab.merge(("apps", "v1", "deployments"), "web", &more);
-            lab.run(20 * 60).0
+            lab.run(20 * 60)
         }),
         ("drain", |lab| {
             let node = node_of(lab, "db");
@@ -315,7 +320,7 @@ fn what_is_rehearsed_then_happens_whatever_the_seed() {
                 _ => text.to_owned(),
             };
             let told = rehearse(&lab, seed + 1, &[&step]).total;
-            let away = happens(&mut lab);
+            let (away, broken) = happens(&mut lab);
             let waiting: BTreeSet<String> = of_workloads(lab.world.cluster());
             let foretold: BTreeSet<String> = told
                 .pending
@@ -333,6 +338,12 @@ fn what_is_rehearsed_then_happens_whatever_the_seed() {
                 "seed {seed}: {step}"
             );
             assert_eq!(foretold, waiting, "seed {seed}: {step}");
+            let budgets: BTreeSet<String> = told
+                .budgets
+                .iter()
+                .map(|breach| breach.name.to_string())
+                .collect();
+            assert_eq!(budgets, broken, "seed {seed}: {step}");
         }
     }
 }
