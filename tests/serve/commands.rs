@@ -338,6 +338,8 @@ fn from_the_console(stage: &Stage) {
     screen.press("while ! stty size | grep -q '33 99'; do :; done; echo a$((40 + 2))z; id -u\r");
     screen.expect("a42z\r\n1234");
     screen.terminal.resize(size(40, 120)).unwrap();
+    let shown = screen.shown.screen_mut();
+    shown.set_size(cells(40), cells(120));
     screen.press("while stty size | grep -q 33; do :; done; echo b$((40 + 3))z\r");
     screen.expect("b43z");
     screen.press("exit 7\r");

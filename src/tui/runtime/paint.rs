@@ -35,7 +35,7 @@ pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
             .cell((x, y))
             .is_none_or(|old| !looks_alike(old, cell))
         {
-            pen.put(x, y, cell, next.area.width);
+            pen.put(x, y, cell, next);
         }
     }
     if pen.look != PLAIN {
@@ -44,6 +44,8 @@ pub fn paint(previous: Option<&Buffer>, next: &Buffer) -> String {
     pen.out
 }
 
+/// The bytes of the shortest move within a line.
+const MOVE: u16 = 3;
 /// What shows on a blank cell beside its background.
 const ON_BLANKS: Modifier = Modifier::REVERSED
     .union(Modifier::UNDERLINED)
@@ -59,8 +61,8 @@ fn looks_alike(old: &Cell, new: &Cell) -> bool {
 }
 
 impl Pen {
-    fn put(&mut self, x: u16, y: u16, cell: &Cell, columns: u16) {
-        self.go(x, y);
+    fn put(&mut self, x: u16, y: u16, cell: &Cell, next: &Buffer) {
+        self.go(x, y, next);
         let mut look = Look::of(cell);
         if is_plain_blank(cell)
             && look.background == self.look.background
@@ -74,10 +76,27 @@ impl Pen {
         let width = u16::try_from(cell.symbol().width()).unwrap_or(1);
         // After the last column terminals disagree about where the cursor is.
         let after = x + width;
-        self.at = (after < columns).then_some((after, y));
+        self.at = (after < next.area.width).then_some((after, y));
     }
 
-    fn go(&mut self, x: u16, y: u16) {
+    /// Whether blanks written as the pen writes now are what the frame has from here to there.
+    fn may_write_blanks(&self, from: u16, until: u16, y: u16, next: &Buffer) -> bool {
+        !self.look.modifier.intersects(ON_BLANKS)
+            && (from..until).all(|x| {
+                next.cell((x, y))
+                    .is_some_and(|cell| is_plain_blank(cell) && cell.bg == self.look.background)
+            })
+    }
+
+    fn go(&mut self, x: u16, y: u16, next: &Buffer) {
+        if let Some((column, line)) = self.at
+            && line == y
+            && (1..=MOVE).contains(&x.saturating_sub(column))
+            && self.may_write_blanks(column, x, y, next)
+        {
+            let blanks = usize::from(x - column);
+            return self.out.extend(std::iter::repeat_n(' ', blanks));
+        }
         let absolute = || format!("\u{1b}[{};{}H", y + 1, x + 1);
         let shortest = match self.at {
             Some((column, line)) if line == y && column == x => return,
