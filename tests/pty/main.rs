@@ -360,7 +360,7 @@ fn a_rehearsal_is_walked_through_and_leaves_the_cluster_as_it_was() {
     });
     console.keys("\u{8}\u{8}26\r");
     console.wait_until("the change is a step or asks", |console| {
-        is_whole(console, "1: scale deploy/cart=26") || is_whole(console, "enter send")
+        is_whole(console, "1: scale deploy/cart=26") || is_whole(console, "nothing is sent")
     });
     if !is_whole(&console, "1: scale deploy/cart=26") {
         console.keys("\r");
@@ -542,7 +542,7 @@ fn bindings_of_an_attached_cluster_are_compared_with_what_is_foretold() {
     console.wait_until("the editor is open", |console| shows(console, "replicas 6"));
     console.keys("\u{8}12\r");
     console.wait_until("it is scaled or asks", |console| {
-        shows(console, "12/12") || shows(console, "enter send")
+        shows(console, "12/12") || shows(console, "nothing is sent")
     });
     if !shows(&console, "12/12") {
         console.keys("\r");
@@ -592,7 +592,7 @@ fn what_was_changed_since_the_fork_stops_the_walk() {
     other.wait_until("the editor is open", |console| shows(console, "replicas 6"));
     other.keys("\u{8}7\r");
     other.wait_until("it is scaled or asks", |console| {
-        shows(console, "7/7") || shows(console, "enter send")
+        shows(console, "7/7") || shows(console, "nothing is sent")
     });
     if !shows(&other, "7/7") {
         other.keys("\r");
