@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench rehearse` prints one JSON line a size: the fork itself, then steps, each
 //! until nothing is due any more, and the outcome. Pods are padded to the size that they have on
-//! servers. Pass a size (`5000 100000`) to measure only that.
+//! servers. Pass a size (`5000 100000`) to measure only that, or the file of a kept cluster
+//! (`…/store.redb`, whose server must not run) to fork what is in it.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,10 +11,12 @@
 )]
 #![expect(clippy::print_stdout, reason = "results go to the standard output")]
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bayplan::k8s::{Cluster, Object, Resource, resources};
 use bayplan::rehearse::{Fork, Options, Step};
+use bayplan::serve::journal::Journal;
 use bayplan::stdx::clock;
 use serde_json::{Value, json};
 
@@ -23,9 +26,14 @@ const RACKS: usize = 100;
 const POD_BYTES: usize = 5_800;
 
 fn main() {
-    let sizes: Vec<usize> = std::env::args()
-        .filter_map(|word| word.parse().ok())
-        .collect();
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let paths = words.iter().map(Path::new);
+    if let Some(store) = paths.into_iter().find(|path| path.is_file()) {
+        let (cluster, kept) = kept(store);
+        println!("{}", measure(&cluster, cluster.nodes().count(), &kept));
+        return;
+    }
+    let sizes: Vec<usize> = words.iter().filter_map(|word| word.parse().ok()).collect();
     let sizes = match sizes.as_slice() {
         [nodes, pods] => vec![(*nodes, *pods)],
         _ => vec![(1_000, 20_000), (5_000, 100_000)],
@@ -43,10 +51,16 @@ fn measure(cluster: &Cluster, nodes: usize, prepared: &Options) -> Value {
         let (moved, took) = timed(|| fork.take(&step).unwrap().effects.moved.len());
         json!({"step": text, "ms": took, "moved": moved})
     };
+    let deployment = cluster.list(&resources::DEPLOYMENTS).next().unwrap();
+    let mut machines = cluster.nodes();
+    let (drained, lost) = (machines.next().unwrap(), machines.last().unwrap());
+    let rack = lost.labels.get("topology.bayplan.dev/rack").unwrap();
+    let scale = format!("scale deploy/{}={}", deployment.name(), PODS_EACH + 500);
+    let scale = format!("{scale} -n {}", deployment.namespace());
     let steps = [
-        moved(&mut fork, "scale deploy/service-0=520"),
-        moved(&mut fork, "drain m-1"),
-        moved(&mut fork, "lose rack=r-2"),
+        moved(&mut fork, &scale),
+        moved(&mut fork, &format!("drain {}", drained.name())),
+        moved(&mut fork, &format!("lose rack={rack}")),
     ];
     let (_, clone_ms) = timed(|| fork.clone());
     let (_, outcome_ms) = timed(|| fork.so_far(0));
@@ -61,6 +75,21 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, u64) {
     let value = run();
     let took = u64::try_from(began.elapsed().as_millis()).unwrap();
     (value, took)
+}
+
+/// What a server has written down.
+fn kept(store: &Path) -> (Cluster, Options) {
+    let (_journal, restored) = Journal::open(store).unwrap();
+    let mut cluster = Cluster::default();
+    for object in &restored.objects {
+        cluster.insert(object);
+    }
+    let options = Options {
+        source: "bench".to_owned(),
+        seed: 1,
+        now: clock::now(),
+    };
+    (cluster, options)
 }
 
 /// A cluster whose pods run, made by a fork of one that has none.

@@ -61,6 +61,24 @@ pub struct Controller {
     pub reconcile: fn(&Cluster, &ObjectKey, Timestamp) -> Outcome,
 }
 
+impl Controller {
+    /// Whether its keys are pods. To all others a pod tells of its owner, its services or its
+    /// budgets; where everything is told at once, those speak for themselves.
+    pub fn looks_after_pods(&self) -> bool {
+        let names = [
+            garbage_collector::CONTROLLER.name,
+            taint_eviction::CONTROLLER.name,
+            pod_gc::CONTROLLER.name,
+        ];
+        names.contains(&self.name)
+    }
+
+    /// Whether it writes down who answers for a service.
+    pub fn writes_endpoints(&self) -> bool {
+        [endpoint_slice::CONTROLLER.name, endpoints::CONTROLLER.name].contains(&self.name)
+    }
+}
+
 /// What a controller wants done about one key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
@@ -104,6 +122,13 @@ pub fn all() -> Vec<Controller> {
         service_account::CONTROLLER,
         service_account::ROOT_CA,
     ]
+}
+
+/// Those of a rehearsal: nothing there reads Endpoints, the older form of what `EndpointSlices` say.
+pub fn rehearsed() -> Vec<Controller> {
+    let mut controllers = all();
+    controllers.retain(|controller| controller.name != endpoints::CONTROLLER.name);
+    controllers
 }
 
 impl Outcome {

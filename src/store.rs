@@ -106,14 +106,14 @@ impl Store {
         for object in objects {
             cluster.insert(&object);
         }
-        let floor = cluster.revision().max(revision);
-        cluster.set_revision(floor);
+        cluster.set_revision(cluster.revision().max(revision));
+        Self::of(cluster)
+    }
+
+    /// A store that begins with a cluster, at its revision.
+    pub fn of(cluster: Cluster) -> Self {
         Self {
-            published: Snapshot {
-                cluster,
-                logs: OrdMap::new(),
-                floor,
-            },
+            published: Snapshot::of(cluster),
             journal: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@
 //! `disruptedPods` when it lets an eviction through; an entry stays until the pod is seen to go, at
 //! most two minutes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -93,10 +93,7 @@ fn reconcile(cluster: &Cluster, key: &ObjectKey, now: Timestamp) -> Outcome {
     }
     let pods: Vec<&Arc<Object>> = match budget.selector() {
         // An empty selector selects all pods of the namespace, an absent one none.
-        Some(selector) => cluster
-            .list_in(&resources::PODS, budget.namespace())
-            .filter(|pod| selector.matches(&pod.labels))
-            .collect(),
+        Some(selector) => cluster.pods_selected(budget.namespace(), selector),
         None => Vec::new(),
     };
     let disrupted = disrupted(&status, &pods, now, &mut outcome);
@@ -195,13 +192,16 @@ fn expected(cluster: &Cluster, spec: &Spec, pods: &[&Arc<Object>]) -> Result<(i6
 
 /// The sum of the replicas of everything that controls these pods; unmanaged ones do not count.
 fn scale(cluster: &Cluster, pods: &[&Arc<Object>]) -> Result<i64, String> {
+    let mut controllers: BTreeSet<&Uid> = BTreeSet::new();
     let mut replicas: BTreeMap<Uid, i64> = BTreeMap::new();
     for pod in pods {
         let Some(owner) = pod.controller() else {
             continue;
         };
-        let (uid, count) = scale_of(cluster, pod.namespace(), owner)?;
-        replicas.insert(uid, count);
+        if controllers.insert(&owner.uid) {
+            let (uid, count) = scale_of(cluster, pod.namespace(), owner)?;
+            replicas.insert(uid, count);
+        }
     }
     Ok(replicas.values().sum())
 }

@@ -31,7 +31,7 @@ fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
     if is_gone {
         let dependents = cluster.owned_by(&object.uid);
         keys.extend(dependents.map(|dependent| dependent.key.clone()));
-    } else if previous.is_none_or(|old| old.owners != object.owners) && !object.owners.is_empty()
+    } else if previous.is_none_or(|old| old.owners != object.owners) && !is_owned(cluster, object)
         || object.is_terminating() && holds_policy(object)
     {
         keys.push(object.key.clone());
@@ -68,6 +68,13 @@ fn reconcile(cluster: &Cluster, key: &ObjectKey, _now: Timestamp) -> Outcome {
         follow_owners(cluster, object, &mut outcome);
     }
     outcome
+}
+
+/// Whether every owner is there and stays.
+fn is_owned(cluster: &Cluster, object: &Object) -> bool {
+    object.owners.iter().all(|reference| {
+        find(cluster, object, reference).is_some_and(|owner| !owner.is_terminating())
+    })
 }
 
 fn holds_policy(object: &Object) -> bool {

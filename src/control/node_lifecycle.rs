@@ -78,17 +78,18 @@ fn reconcile(cluster: &Cluster, key: &ObjectKey, now: Timestamp) -> Outcome {
         return outcome;
     };
     let json = node.json();
-    let status = field::tree(&json, "/status").clone();
-    let mut conditions = field::list(&status, "/conditions").to_vec();
+    let status = field::tree(&json, "/status");
+    let known = field::list(status, "/conditions");
+    let mut conditions = known.to_vec();
     watch(cluster, node, &mut conditions, now, &mut outcome);
-    let mut wanted = status.clone();
-    if !wanted.is_object() {
-        wanted = json!({});
-    }
-    if !conditions.is_empty() {
+    if conditions != known {
+        let mut wanted = status.clone();
+        if !wanted.is_object() {
+            wanted = json!({});
+        }
         field::put(&mut wanted, "conditions", conditions.clone().into());
+        outcome.ops.extend(write::status(node, status, &wanted));
     }
-    outcome.ops.extend(write::status(node, &status, &wanted));
     taint(cluster, node, (&json, &conditions), now, &mut outcome);
     if ready_status(&conditions) == "Unknown" {
         mark_pods_not_ready(cluster, node, now, &mut outcome);

@@ -53,7 +53,11 @@ fn triggers(cluster: &Cluster, change: &Change, keys: &mut Vec<ObjectKey>) {
     }
     if trigger::pod_turned(change) {
         let is_finished = object.pod().is_some_and(PodColumns::is_finished);
-        if object.is_terminating() || change.kind == ChangeKind::Added {
+        let is_stray = || {
+            let node = object.pod().and_then(|pod| pod.node.as_ref());
+            node.is_some_and(|node| cluster.find(&resources::NODES, "", node).is_none())
+        };
+        if object.is_terminating() || (change.kind == ChangeKind::Added && is_stray()) {
             keys.push(object.key.clone());
         }
         if is_finished && cluster.count(&resources::PODS) > FINISHED_MAX {

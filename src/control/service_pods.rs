@@ -83,13 +83,11 @@ impl Service<'_> {
 
     /// Pods of the service that have an address and are not finished, by name.
     pub fn pods<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Arc<Object>> {
-        cluster
-            .list_in(&resources::PODS, self.object.namespace())
-            .filter(|pod| {
-                pod.pod()
-                    .is_some_and(|columns| !columns.is_finished() && !columns.ip.is_empty())
-                    && self.selector.matches(&pod.labels)
-            })
+        let selected = cluster.pods_selected(self.object.namespace(), self.selector);
+        selected.into_iter().filter(|pod| {
+            pod.pod()
+                .is_some_and(|columns| !columns.is_finished() && !columns.ip.is_empty())
+        })
     }
 
     /// The name that a pod has in a headless service which it names as its subdomain. Only there

@@ -10,8 +10,9 @@ use imbl::ordmap::DiffItem;
 use imbl::{OrdMap, OrdSet};
 
 use super::key::{Name, ObjectKey, Resource, Revision, Uid};
-use super::object::Object;
+use super::object::{Labels, Object};
 use super::resources;
+use super::selector::LabelSelector;
 
 /// Every object, by resource type, namespace and name, with the indexes that controllers and the
 /// scheduler need.
@@ -21,6 +22,8 @@ pub struct Cluster {
     owned: OrdMap<Uid, OrdSet<ObjectKey>>,
     on_node: OrdMap<Name, OrdSet<ScopedName>>,
     uncontrolled_pods: OrdSet<ScopedName>,
+    /// Pods' names by namespace and labels: those of one template have one entry.
+    labelled_pods: OrdMap<(Name, Labels), OrdSet<Name>>,
     revision: Revision,
 }
 
@@ -163,6 +166,34 @@ impl Cluster {
             .filter_map(move |scoped| table?.get(scoped))
     }
 
+    /// Pods of a namespace that a selector matches, by name. Costs a look at every template of the
+    /// namespace, not at every pod.
+    pub fn pods_selected<'a>(
+        &'a self,
+        namespace: &'a str,
+        selector: &LabelSelector,
+    ) -> Vec<&'a Arc<Object>> {
+        let Some(table) = self.tables.get(&resources::PODS) else {
+            return Vec::new();
+        };
+        let from = (Name::new(namespace), Labels::default());
+        let alike = self
+            .labelled_pods
+            .range(from..)
+            .take_while(|((space, _), _)| space == namespace)
+            .filter(|((_, labels), _)| selector.matches(labels));
+        let mut scoped = (Name::new(namespace), Name::default());
+        let mut pods: Vec<&Arc<Object>> = Vec::new();
+        for (_, names) in alike {
+            for name in names {
+                scoped.1.clone_from(name);
+                pods.extend(table.get(&scoped));
+            }
+        }
+        pods.sort_unstable_by(|left, right| left.key.name.cmp(&right.key.name));
+        pods
+    }
+
     /// The objects of these types alone, without indexes.
     pub fn only(&self, resources: &[Resource]) -> Self {
         let tables = resources.iter().filter_map(|resource| {
@@ -216,7 +247,10 @@ impl Cluster {
         let table = self.tables.entry(object.key.resource.clone()).or_default();
         let previous = table.insert(scoped, Arc::clone(object));
         if let Some(previous) = &previous {
-            self.unindex(previous, Some(object));
+            if is_indexed_alike(previous, object) {
+                return Some(Arc::clone(previous));
+            }
+            self.unindex(previous);
         }
         self.index(object);
         previous
@@ -226,7 +260,7 @@ impl Cluster {
     pub fn remove(&mut self, key: &ObjectKey) -> Option<Arc<Object>> {
         let scoped = (key.namespace.clone(), key.name.clone());
         let removed = self.tables.get_mut(&key.resource)?.remove(&scoped)?;
-        self.unindex(&removed, None);
+        self.unindex(&removed);
         Some(removed)
     }
 
@@ -248,45 +282,57 @@ impl Cluster {
                 .or_default()
                 .insert(object.key.clone());
         }
-        if object.pod().is_some() && object.controller().is_none() {
-            let scoped = (object.key.namespace.clone(), object.key.name.clone());
-            self.uncontrolled_pods.insert(scoped);
+        let Some(pod) = object.pod() else {
+            return;
+        };
+        let scoped = (object.key.namespace.clone(), object.key.name.clone());
+        let alike = (object.key.namespace.clone(), object.labels.clone());
+        let names = self.labelled_pods.entry(alike).or_default();
+        names.insert(object.key.name.clone());
+        if let Some(node) = &pod.node {
+            let pods = self.on_node.entry(node.clone()).or_default();
+            pods.insert(scoped.clone());
         }
-        if let Some(node) = object.pod().and_then(|pod| pod.node.as_ref()) {
-            let scoped = (object.key.namespace.clone(), object.key.name.clone());
-            self.on_node.entry(node.clone()).or_default().insert(scoped);
+        if object.controller().is_none() {
+            self.uncontrolled_pods.insert(scoped);
         }
     }
 
-    /// Takes `object` out of the indexes, except where its `successor` keeps the same entry.
-    fn unindex(&mut self, object: &Object, successor: Option<&Object>) {
-        if successor.is_none_or(|next| next.owners != object.owners) {
-            for owner in &object.owners {
-                if let Some(keys) = self.owned.get_mut(&owner.uid) {
-                    keys.remove(&object.key);
-                    if keys.is_empty() {
-                        self.owned.remove(&owner.uid);
-                    }
-                }
-            }
+    fn unindex(&mut self, object: &Object) {
+        for owner in &object.owners {
+            take_out(&mut self.owned, &owner.uid, &object.key);
         }
-        let was_uncontrolled = object.pod().is_some() && object.controller().is_none();
-        if was_uncontrolled && successor.is_none_or(|next| next.controller().is_some()) {
-            let scoped = (object.key.namespace.clone(), object.key.name.clone());
-            self.uncontrolled_pods.remove(&scoped);
+        let Some(pod) = object.pod() else {
+            return;
+        };
+        let scoped = (object.key.namespace.clone(), object.key.name.clone());
+        let alike = (object.key.namespace.clone(), object.labels.clone());
+        take_out(&mut self.labelled_pods, &alike, &object.key.name);
+        if let Some(node) = &pod.node {
+            take_out(&mut self.on_node, node, &scoped);
         }
-        let node = object.pod().and_then(|pod| pod.node.as_ref());
-        let next = successor
-            .and_then(Object::pod)
-            .and_then(|pod| pod.node.as_ref());
-        if let Some(node) = node.filter(|node| next != Some(node)) {
-            let scoped = (object.key.namespace.clone(), object.key.name.clone());
-            if let Some(pods) = self.on_node.get_mut(node) {
-                pods.remove(&scoped);
-                if pods.is_empty() {
-                    self.on_node.remove(node);
-                }
-            }
+        self.uncontrolled_pods.remove(&scoped);
+    }
+}
+
+/// Whether the indexes have the same to say of two states of an object.
+fn is_indexed_alike(before: &Object, after: &Object) -> bool {
+    let node = |object: &Object| object.pod().map(|pod| pod.node.clone());
+    before.owners == after.owners
+        && (before.pod().is_none() || before.labels == after.labels)
+        && node(before) == node(after)
+}
+
+/// Removes a member, and with the last one its entry.
+fn take_out<Key, Member>(index: &mut OrdMap<Key, OrdSet<Member>>, key: &Key, member: &Member)
+where
+    Key: Ord + Clone,
+    Member: Ord + Clone,
+{
+    if let Some(members) = index.get_mut(key) {
+        members.remove(member);
+        if members.is_empty() {
+            index.remove(key);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The controllers with their work queues, served in turn.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::control::{self, Controller};
-use crate::k8s::{Change, Cluster, ObjectKey};
+use crate::k8s::{Change, Cluster, ObjectKey, resources};
 
 use super::workqueue::WorkQueue;
 
@@ -12,6 +12,8 @@ use super::workqueue::WorkQueue;
 struct Desk {
     controller: Controller,
     queue: WorkQueue,
+    /// How long a change of a pod waits for others, to be looked at with them.
+    batch: SignedDuration,
 }
 
 /// All of them, and whose turn it is.
@@ -31,10 +33,23 @@ pub struct Job {
 }
 
 impl Controllers {
-    pub fn new() -> Self {
-        let desks = control::all().into_iter().map(|controller| Desk {
+    /// Every controller, each acting on what it sees at once.
+    pub fn live() -> Self {
+        Self::of(control::all(), SignedDuration::ZERO)
+    }
+
+    /// `endpoints_batch`: how long changes of pods are gathered before a service's endpoints are
+    /// written, zero for not at all: kube-controller-manager's `--endpoint-updates-batch-period`
+    /// and `--endpointslice-updates-batch-period`.
+    pub fn of(controllers: Vec<Controller>, endpoints_batch: SignedDuration) -> Self {
+        let desks = controllers.into_iter().map(|controller| Desk {
             controller,
             queue: WorkQueue::default(),
+            batch: if controller.writes_endpoints() {
+                endpoints_batch
+            } else {
+                SignedDuration::ZERO
+            },
         });
         Self {
             desks: desks.collect(),
@@ -44,9 +59,30 @@ impl Controllers {
     }
 
     /// Queues what a change concerns; the cluster is the one after it.
-    pub fn observe(&mut self, cluster: &Cluster, change: &Change) {
+    pub fn observe(&mut self, cluster: &Cluster, change: &Change, now: Timestamp) {
+        let is_pod = change.object.key.resource == resources::PODS;
         for desk in &mut self.desks {
             (desk.controller.triggers)(cluster, change, &mut self.concerned);
+            let waits = is_pod && !desk.batch.is_zero();
+            for key in self.concerned.drain(..) {
+                if waits {
+                    let at = now.saturating_add(desk.batch).unwrap_or(Timestamp::MAX);
+                    desk.queue.add_at(key, at);
+                } else {
+                    desk.queue.add(key);
+                }
+            }
+        }
+    }
+
+    /// Queues what one of all objects of a cluster concerns when its controllers start.
+    pub fn meet(&mut self, cluster: &Cluster, addition: &Change) {
+        let is_pod = addition.object.key.resource == resources::PODS;
+        for desk in &mut self.desks {
+            if is_pod && !desk.controller.looks_after_pods() {
+                continue;
+            }
+            (desk.controller.triggers)(cluster, addition, &mut self.concerned);
             for key in self.concerned.drain(..) {
                 desk.queue.add(key);
             }

@@ -30,6 +30,9 @@ const RECONCILES_MAX: usize = 128;
 const CYCLES_MAX: usize = 128;
 /// How often outlived events are looked for.
 const SWEEP_EVERY: SignedDuration = SignedDuration::from_mins(1);
+/// A rollout of hundreds of pods turns each of them several times, and every time all endpoints of
+/// its service would be written anew.
+const ENDPOINTS_BATCH: SignedDuration = SignedDuration::from_secs(1);
 
 /// A cluster as a state machine.
 #[derive(Clone)]
@@ -83,34 +86,36 @@ impl World {
 
     /// The same from a store that knows its past too.
     pub fn resume(store: Store, seed: u64, now: Timestamp) -> Self {
-        Self::begin(store, seed, now, Agents::new(seed))
+        let parts = (Controllers::live(), Agents::new(seed));
+        Self::begin(store, seed, now, parts)
     }
 
-    /// A cluster to rehearse on, from copies of another one's objects: its machines write only what
-    /// changes, so that virtual time passes quickly.
-    pub fn rehearse(
-        objects: Vec<Arc<Object>>,
-        revision: Revision,
+    /// A cluster to rehearse on, as a copy of another one: its machines write only what changes, and
+    /// endpoints gather the changes of a second, so that virtual time passes quickly.
+    pub fn rehearse(cluster: Cluster, seed: u64, now: Timestamp) -> Self {
+        let controllers = Controllers::of(control::rehearsed(), ENDPOINTS_BATCH);
+        let parts = (controllers, Agents::quiet(seed));
+        Self::begin(Store::of(cluster), seed, now, parts)
+    }
+
+    fn begin(
+        store: Store,
         seed: u64,
         now: Timestamp,
+        (controllers, agents): (Controllers, Agents),
     ) -> Self {
-        let store = Store::restore(objects, revision);
-        Self::begin(store, seed, now, Agents::quiet(seed))
-    }
-
-    fn begin(store: Store, seed: u64, now: Timestamp, agents: Agents) -> Self {
         let registry = Registry::of(store.cluster()).with_pod_log(pod_log::of);
         let mut world = Self {
             store,
             registry: Arc::new(registry),
-            controllers: Controllers::new(),
+            controllers,
             scheduler: Scheduler::new(Configuration::default(), seed),
             agents,
             ids: Stream::new(seed, "ids"),
             journal: Vec::new(),
             next_sweep: now,
         };
-        world.replay();
+        world.meet_all();
         let mut context = WriteContext {
             now,
             ids: &mut world.ids,
@@ -120,7 +125,7 @@ impl World {
             seeded.is_ok(),
             "the objects of a new cluster were refused: {seeded:?}"
         );
-        world.absorb();
+        world.absorb(now);
         world
     }
 
@@ -136,7 +141,7 @@ impl World {
             ids: &mut self.ids,
         };
         let response = apiserver::write(&mut self.store, &self.registry, request, &mut context);
-        self.absorb();
+        self.absorb(now);
         response
     }
 
@@ -169,7 +174,7 @@ impl World {
         if now >= self.next_sweep {
             self.next_sweep = now.saturating_add(SWEEP_EVERY).unwrap_or(Timestamp::MAX);
             apiserver::events::sweep(&mut self.store, now);
-            self.absorb();
+            self.absorb(now);
         }
         let wakes = [
             self.controllers.next_wake(),
@@ -271,12 +276,12 @@ impl World {
             ids: &mut self.ids,
         };
         let result = apiserver::execute(&mut self.store, &self.registry, op, author, &mut context);
-        self.absorb();
+        self.absorb(now);
         result
     }
 
     /// Tells everybody what was written since the last call.
-    fn absorb(&mut self) {
+    fn absorb(&mut self, now: Timestamp) {
         let changes = self.store.take_journal();
         let definitions =
             |change: &Change| change.object.key.resource == resources::CUSTOM_RESOURCE_DEFINITIONS;
@@ -290,22 +295,25 @@ impl World {
                 "revision {} was journalled after {last:?}",
                 change.object.revision
             );
-            self.observe(&change);
+            self.observe(&change, now);
             self.journal.push(change);
         }
     }
 
-    fn observe(&mut self, change: &Change) {
-        self.controllers.observe(self.store.cluster(), change);
+    fn observe(&mut self, change: &Change, now: Timestamp) {
+        let cluster = self.store.cluster();
+        self.controllers.observe(cluster, change, now);
         self.scheduler.observe(change);
         self.agents.observe(change);
     }
 
     /// After a start everything is looked at once, as if it had just been added.
-    fn replay(&mut self) {
+    fn meet_all(&mut self) {
         let cluster = self.store.snapshot().cluster;
-        for change in additions(&cluster) {
-            self.observe(&change);
+        for addition in additions(&cluster) {
+            self.controllers.meet(&cluster, &addition);
+            self.scheduler.observe(&addition);
+            self.agents.observe(&addition);
         }
     }
 }

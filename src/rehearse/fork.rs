@@ -67,10 +67,7 @@ impl Fork {
     pub fn of(cluster: &Cluster, options: Options, mut not_modelled: Vec<String>) -> Self {
         let taken = intake::of(cluster, options.seed, options.now);
         not_modelled.extend(taken.not_modelled);
-        // The copies' own, so that it is the same for whoever opens them from a file.
-        let highest = taken.objects.iter().map(|object| object.revision).max();
-        let revision = highest.unwrap_or_default().next();
-        let world = World::rehearse(taken.objects, revision, options.seed, options.now);
+        let world = World::rehearse(taken.cluster, options.seed, options.now);
         Self::over(world, options, not_modelled)
     }
 

@@ -8,7 +8,7 @@
 //! | pod that fails | the same, told to stay unready; its replacements are new pods and may be well |
 //! | owner that is not here (a custom resource) | its name alone: controllers leave it alone |
 //! | namespace or priority class that is named and not here | one of that name |
-//! | secret, config map, event, lease | nothing |
+//! | secret, config map, event, lease, Endpoints | nothing |
 
 mod gaps;
 mod rewrite;
@@ -25,7 +25,7 @@ use super::kinds;
 use crate::k8s::columns::NodeReady;
 use crate::k8s::lab::{self, OutageSpec};
 use crate::k8s::status::{self, Health};
-use crate::k8s::{Cluster, Name, Object, OwnerRef, Resource, Uid, resources};
+use crate::k8s::{Cluster, Name, Object, OwnerRef, Resource, Revision, Uid, resources};
 use crate::stdx::rng::Stream;
 
 /// An unready pod younger than this is still starting.
@@ -34,7 +34,7 @@ const SIMULATE: &str = "bayplan.dev/simulate";
 
 /// What a fork begins with.
 pub struct Intake {
-    pub objects: Vec<Arc<Object>>,
+    pub cluster: Cluster,
     /// What the rehearsal will not take into account.
     pub not_modelled: Vec<String>,
 }
@@ -42,7 +42,9 @@ pub struct Intake {
 /// Copies what a rehearsal needs of a cluster.
 pub fn of(cluster: &Cluster, seed: u64, now: Timestamp) -> Intake {
     let mut intake = Builder {
-        objects: Vec::with_capacity(cluster.count(&resources::PODS) * 2),
+        // What is taken as it is stays shared with the source.
+        taken: cluster.clone(),
+        highest: Revision::default(),
         uids: FxHashSet::default(),
         ids: Stream::new(seed, "intake"),
         now,
@@ -50,7 +52,9 @@ pub fn of(cluster: &Cluster, seed: u64, now: Timestamp) -> Intake {
         ranges: 0,
     };
     for resource in cluster.resources() {
-        if !kinds::is_left_behind(resource) {
+        if kinds::is_left_behind(resource) {
+            intake.taken.clear(resource);
+        } else {
             for object in cluster.list(resource) {
                 intake.take(object);
             }
@@ -62,14 +66,18 @@ pub fn of(cluster: &Cluster, seed: u64, now: Timestamp) -> Intake {
     intake.priority_classes(cluster);
     let foreign = intake.owners(cluster);
     let not_modelled = gaps::of(cluster, &foreign, intake.failing);
+    // The copies' own, so that it is the same for whoever opens them from a file.
+    intake.taken.set_revision(intake.highest.next());
     Intake {
-        objects: intake.objects,
+        cluster: intake.taken,
         not_modelled,
     }
 }
 
 struct Builder {
-    objects: Vec<Arc<Object>>,
+    taken: Cluster,
+    /// The revision of the newest object that is taken.
+    highest: Revision,
     uids: FxHashSet<Uid>,
     ids: Stream,
     now: Timestamp,
@@ -81,6 +89,7 @@ struct Builder {
 impl Builder {
     fn take(&mut self, object: &Arc<Object>) {
         self.uids.insert(object.uid.clone());
+        self.highest = self.highest.max(object.revision);
         let changed = if object.node().is_some() {
             let label = json!(lab::RUNTIME_SIMULATED).to_string();
             let labelled = rewrite::with_metadata(object, "labels", lab::RUNTIME_LABEL, &label);
@@ -93,8 +102,9 @@ impl Builder {
         } else {
             None
         };
-        self.objects
-            .push(changed.map_or_else(|| Arc::clone(object), Arc::new));
+        if let Some(changed) = changed {
+            self.taken.insert(&Arc::new(changed));
+        }
     }
 
     /// A simulated machine gives pods addresses out of `spec.podCIDR`. Many networks hand them out
@@ -139,8 +149,13 @@ impl Builder {
         }
         // An object of our own making; one that its kind refuses would be left out.
         if let Ok(object) = Object::from_json(resource, &object) {
-            self.objects.push(Arc::new(object));
+            self.stand_in(object);
         }
+    }
+
+    fn stand_in(&mut self, object: Object) {
+        self.highest = self.highest.max(object.revision);
+        self.taken.insert(&Arc::new(object));
     }
 
     /// Held leases, as [`crate::agent::Agents::quiet`] keeps them.
@@ -274,7 +289,7 @@ impl Builder {
                              "resourceVersion": "1"},
             });
             if let Ok(object) = Object::from_json(resource, &object) {
-                self.objects.push(Arc::new(object));
+                self.stand_in(object);
             }
         }
         kinds

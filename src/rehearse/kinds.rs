@@ -1,7 +1,7 @@
 //! Which objects a rehearsal needs: those that the scheduler, the controllers and admission read.
 //!
-//! Secrets, config maps, events and leases are not among them, and custom resources are known by
-//! their names alone.
+//! Secrets, config maps, events, leases and Endpoints (which `EndpointSlices` say too) are not among
+//! them, and custom resources are known by their names alone.
 
 use crate::k8s::{Resource, resources};
 
@@ -73,6 +73,7 @@ pub fn is_left_behind(resource: &Resource) -> bool {
         resources::CONFIG_MAPS,
         resources::EVENTS,
         resources::LEASES,
+        resources::ENDPOINTS,
         Resource::of("events.k8s.io", "events"),
     ]
     .contains(resource)
