@@ -10,18 +10,15 @@
 )]
 #![expect(clippy::print_stdout, reason = "results go to the standard output")]
 
-use std::sync::Arc;
-
-use bayplan::k8s::{Cluster, Name, Object, Resource, resources};
+use bayplan::k8s::Name;
 use bayplan::sched::{PlaceOptions, Snapshot};
 use bayplan::stdx::clock;
 use serde_json::{Value, json};
 
-const PODS_EACH: usize = 20;
-const NODES_A_RACK: usize = 49;
-const NAMESPACES: usize = 24;
-/// Every so many services have a Service.
-const SERVED: usize = 5;
+#[path = "losses/fleet.rs"]
+mod fleet;
+
+use fleet::{NODES_A_RACK, fleet, machine};
 
 fn main() {
     let sizes: Vec<usize> = std::env::args()
@@ -69,103 +66,4 @@ fn timed<T>(run: impl FnOnce() -> T) -> (T, f64) {
     let began = clock::instant();
     let value = run();
     (value, began.elapsed().as_secs_f64() * 1000.0)
-}
-
-/// Services of twenty pods each, dealt out over the machines so that a rack has pods of many.
-fn fleet(nodes: usize, pods: usize) -> Cluster {
-    let mut cluster = Cluster::default();
-    for number in 0..NAMESPACES {
-        put(
-            &mut cluster,
-            resources::NAMESPACES,
-            &json!({
-                "metadata": {"name": namespace(number), "labels": {"kubernetes.io/metadata.name": namespace(number)}},
-            }),
-        );
-    }
-    for number in 0..nodes {
-        put(&mut cluster, resources::NODES, &node(number));
-    }
-    for service in 0..pods / PODS_EACH {
-        put(&mut cluster, resources::REPLICA_SETS, &replica_set(service));
-        if service % SERVED == 0 {
-            put(
-                &mut cluster,
-                resources::SERVICES,
-                &json!({
-                    "metadata": {"name": format!("service-{service}"), "namespace": namespace(service)},
-                    "spec": {"selector": {"app": format!("service-{service}")}},
-                }),
-            );
-        }
-        for replica in 0..PODS_EACH {
-            // A step that is prime to the number of machines: neighbours are far apart.
-            let at = (service * PODS_EACH + replica) * 1_237 % nodes;
-            put(&mut cluster, resources::PODS, &pod(service, replica, at));
-        }
-    }
-    cluster
-}
-
-fn put(cluster: &mut Cluster, resource: Resource, json: &Value) {
-    let object = Object::from_json(resource, json).unwrap();
-    cluster.insert(&Arc::new(object));
-}
-
-fn machine(number: usize) -> String {
-    format!("m-{number:05}")
-}
-
-fn namespace(service: usize) -> String {
-    format!("team-{:02}", service % NAMESPACES)
-}
-
-fn node(number: usize) -> Value {
-    let name = machine(number);
-    let rack = number / NODES_A_RACK;
-    let room = json!({"cpu": "32", "memory": "128Gi", "pods": "110"});
-    json!({
-        "metadata": {"name": name, "uid": name, "labels": {
-            "kubernetes.io/hostname": name,
-            "topology.kubernetes.io/zone": format!("z-{}", rack % 3),
-            "topology.bayplan.dev/rack": format!("r-{rack}"),
-        }},
-        "status": {"capacity": room, "allocatable": room},
-    })
-}
-
-fn replica_set(service: usize) -> Value {
-    let name = format!("service-{service}-6c9f8");
-    json!({
-        "metadata": {"name": name, "namespace": namespace(service), "uid": name},
-        "spec": {"replicas": PODS_EACH, "selector": {"matchLabels": labels(service)}},
-    })
-}
-
-fn labels(service: usize) -> Value {
-    json!({"app": format!("service-{service}"), "pod-template-hash": "6c9f8"})
-}
-
-fn pod(service: usize, replica: usize, at: usize) -> Value {
-    let set = format!("service-{service}-6c9f8");
-    let name = format!("{set}-{replica:02}");
-    let (cpu, memory) = match service % 4 {
-        0 => ("250m", "512Mi"),
-        1 => ("500m", "2Gi"),
-        2 => ("1", "3Gi"),
-        _ => ("2", "8Gi"),
-    };
-    json!({
-        "metadata": {"name": name, "namespace": namespace(service), "uid": name, "labels": labels(service),
-            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": set, "uid": set, "controller": true}],
-            "annotations": {"padding": "x".repeat(4_500)}},
-        "spec": {"nodeName": machine(at), "schedulerName": "default-scheduler",
-            "containers": [
-                {"name": "app", "image": format!("registry.example.org/{service}:1"),
-                    "resources": {"requests": {"cpu": cpu, "memory": memory}}},
-                {"name": "proxy", "image": "registry.example.org/proxy:1",
-                    "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}}},
-            ]},
-        "status": {"phase": "Running"},
-    })
 }
