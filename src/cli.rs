@@ -67,10 +67,6 @@ enum Command {
     Registry(registry::Registry),
     Logs(logs::Logs),
     Node(node::stop::Node),
-    #[command(name = bayplan::node::container::SHIM_COMMAND, hide = true)]
-    Shim(node::Shim),
-    #[command(name = bayplan::node::container::PAUSE_COMMAND, hide = true)]
-    Pause(node::Pause),
     #[command(name = bayplan::node::container::EXEC_COMMAND, hide = true)]
     Exec(node::Exec),
     #[command(name = bayplan::node::image::own::COMMAND, hide = true)]
@@ -427,7 +423,7 @@ struct Completions {
 /// Parses the arguments and does what they say. Usage errors end the process with code 2, those of
 /// `plan` with code 1, because 2 is one of its answers.
 pub fn run() -> ExitCode {
-    if let Some(code) = sample_app::tools::run_as_named() {
+    if let Some(code) = sample_app::tools::run_as_named().or_else(node::keep) {
         return code;
     }
     let matches = match Arguments::command().try_get_matches() {
@@ -455,8 +451,6 @@ pub fn run() -> ExitCode {
         Some(Command::Registry(command)) => registry::run(command),
         Some(Command::Logs(command)) => logs::run(command),
         Some(Command::Node(command)) => node::stop::run(command),
-        Some(Command::Shim(command)) => node::run_shim(&command),
-        Some(Command::Pause(command)) => node::run_pause(&command),
         Some(Command::Exec(command)) => Ok(node::run_exec(&command)),
         Some(Command::SampleApp(command)) => sample_app::run(command),
         None => console::run(&arguments.console),

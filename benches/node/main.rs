@@ -43,7 +43,9 @@ mod node {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
+    use rustix::process::{Pid, Signal, kill_process};
     use serde_json::{Value, json};
+    use tokio::signal::unix::{SignalKind, signal};
 
     use crate::containers::{IMAGE, Runs, prepare, shell};
     use crate::served::{Local, Served, command};
@@ -67,6 +69,7 @@ mod node {
         let mut command = command(&data, &["--local-node"]);
         let _runs = Runs(data.clone());
         let served = Served::spawn(&data, command.env("XDG_DATA_HOME", &home));
+        end_when_interrupted(served.pid());
         let mut local = served.local();
         begin(&mut local);
         let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -91,6 +94,27 @@ mod node {
         if wants("wire") {
             wire(&mut local, &data);
         }
+    }
+
+    /// Whoever breaks a measurement off ends its server: what is asked of it next fails then, and takes
+    /// away what runs as any failure does.
+    fn end_when_interrupted(server: Pid) {
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let mut terminated = signal(SignalKind::terminate()).unwrap();
+                let mut interrupted = signal(SignalKind::interrupt()).unwrap();
+                tokio::select! {
+                    biased;
+                    _ = terminated.recv() => {}
+                    _ = interrupted.recv() => {}
+                }
+            });
+            let _ended_already = kill_process(server, Signal::KILL);
+        });
     }
 
     fn pod(name: &str, containers: &[(&str, &str)]) -> String {
@@ -237,29 +261,59 @@ mod node {
         bundle
     }
 
-    /// Proportional set size of these processes, in KiB: shared pages count once.
-    fn memory(wanted: impl Fn(&str) -> bool) -> u64 {
+    /// What these processes hold, in KiB.
+    #[derive(Clone, Copy, Default)]
+    struct Memory {
+        /// Proportional set size: a shared page counts once in all.
+        all: u64,
+        /// What no other process has.
+        private: u64,
+    }
+
+    fn memory(wanted: impl Fn(&str) -> bool) -> Memory {
         let processes = fs::read_dir("/proc").unwrap().flatten().filter(|process| {
             fs::read(process.path().join("cmdline"))
                 .is_ok_and(|line| wanted(&String::from_utf8_lossy(&line)))
         });
-        processes
-            .filter_map(|process| {
-                let text = fs::read_to_string(process.path().join("smaps_rollup")).ok()?;
-                let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
-                line.split_whitespace().next()?.parse::<u64>().ok()
-            })
-            .sum()
+        let mut memory = Memory::default();
+        for process in processes {
+            let Ok(text) = fs::read_to_string(process.path().join("smaps_rollup")) else {
+                continue;
+            };
+            for line in text.lines() {
+                let mut words = line.split_whitespace();
+                let (name, kib) = (words.next().unwrap(), words.next());
+                let kib = || kib.unwrap().parse::<u64>().unwrap();
+                match name {
+                    "Pss:" => memory.all += kib(),
+                    "Private_Dirty:" | "Private_Clean:" => memory.private += kib(),
+                    _ => {}
+                }
+            }
+        }
+        memory
     }
 
     fn many(local: &mut Local, data: &Path) {
+        for containers in [&["app"][..], &["app", "side"]] {
+            idle(local, data, containers);
+        }
+    }
+
+    /// A hundred pods of these containers: how soon they run, and what of our own they cost. Whatever
+    /// the server or the shims take more than before counts, pages of files, too.
+    fn idle(local: &mut Local, data: &Path, containers: &[&str]) {
         let own = data.to_string_lossy().into_owned();
         let is_server = |line: &str| line.contains("\0serve\0") && line.contains(&own);
         let is_shim = |line: &str| line.contains("container-shim") && line.contains(&own);
-        let server_before = memory(is_server);
+        let before = memory(is_server);
+        let scripts: Vec<_> = containers
+            .iter()
+            .map(|name| (*name, "sleep 1000"))
+            .collect();
         let begun = Instant::now();
         for n in 0..MANY {
-            let object = pod(&format!("many-{n}"), &[("app", "sleep 1000")]);
+            let object = pod(&format!("many-{n}"), &scripts);
             assert_eq!(local.send("POST", PODS, &object).unwrap().0, 201);
         }
         until(Duration::from_millis(20), || {
@@ -269,16 +323,22 @@ mod node {
         let ms = begun.elapsed().as_millis();
         println!(
             "{}",
-            json!({"what": "100 pods to running", "with": "bayplan", "ms": ms})
+            json!({
+                "what": "100 pods to running", "with": "bayplan",
+                "containers": containers.len(), "ms": ms,
+            })
         );
         std::thread::sleep(Duration::from_secs(5));
-        let shims = memory(is_shim);
-        let server = memory(is_server).saturating_sub(server_before);
+        let (shims, server) = (memory(is_shim), memory(is_server));
+        let each = |kib: u64| kib / MANY as u64;
         println!(
             "{}",
             json!({
-                "what": "memory of our own for an idle pod of one container", "with": "bayplan",
-                "shim_kib": shims / MANY as u64, "server_kib": server / MANY as u64,
+                "what": "memory of our own for an idle pod", "with": "bayplan",
+                "containers": containers.len(),
+                "kib": each((shims.all + server.all).saturating_sub(before.all)),
+                "shims_kib": each(shims.all), "shims_private_kib": each(shims.private),
+                "server_kib": each(server.all.saturating_sub(before.all)),
             })
         );
         let begun = Instant::now();
@@ -290,7 +350,10 @@ mod node {
         let ms = begun.elapsed().as_millis();
         println!(
             "{}",
-            json!({"what": "100 pods away", "with": "bayplan", "ms": ms})
+            json!({
+                "what": "100 pods away", "with": "bayplan",
+                "containers": containers.len(), "ms": ms,
+            })
         );
     }
 

@@ -5,6 +5,7 @@ pub mod stop;
 mod tether;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use bayplan::k8s::lab;
 use bayplan::node::able;
 use bayplan::node::collect;
 use bayplan::node::container::exec::{self, Ask};
-use bayplan::node::container::{pause, shim};
+use bayplan::node::container::{PAUSE_COMMAND, SHIM_COMMAND, keeper, pause, shim};
 use bayplan::node::face::Face;
 use bayplan::node::image::own;
 use bayplan::node::kubelet::{self, Among, Options};
@@ -43,24 +44,6 @@ use tokio_util::sync::CancellationToken;
 use crate::telemetry;
 use tether::Tether;
 
-/// Keep one container: this binary's own affair.
-#[derive(Args, Debug)]
-pub struct Shim {
-    /// Keep it in this process instead of leaving one behind that does
-    #[arg(long)]
-    keep: bool,
-    folder: PathBuf,
-}
-
-/// Keep a pod's processes together: this binary's own affair.
-#[derive(Args, Debug)]
-pub struct Pause {
-    /// Be the process instead of leaving one behind
-    #[arg(long)]
-    keep: bool,
-    folder: PathBuf,
-}
-
 /// Run a command in a container: this binary's own affair.
 #[derive(Args, Debug)]
 pub struct Exec {
@@ -75,22 +58,29 @@ pub struct Exec {
     command: Vec<String>,
 }
 
-pub fn run_shim(command: &Shim) -> Result<ExitCode> {
+/// Keeps a container, or a pod's processes, if the program was called for that. These processes live
+/// as long as what they keep, and there are many: they come before everything that leaves something in memory.
+pub fn keep() -> Option<ExitCode> {
+    let given: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let (command, step, folder) = match given.as_slice() {
+        [command, folder] => (command.to_str()?, None, Path::new(folder)),
+        [command, step, folder] => (command.to_str()?, Some(step.to_str()?), Path::new(folder)),
+        _ => return None,
+    };
     // Nothing is logged: what the runtime writes before the container's command runs would land in
     // the container's own log.
-    if command.keep {
-        return Ok(shim::run(&command.folder));
-    }
-    shim::detach(&command.folder).context("a container cannot be kept")
-}
-
-pub fn run_pause(command: &Pause) -> Result<ExitCode> {
-    let folder = &command.folder;
-    Ok(if command.keep {
-        pause::run(folder)?
-    } else {
-        pause::detach(folder)?
-    })
+    let done = match (command, step) {
+        (SHIM_COMMAND, None) => shim::detach(folder),
+        (SHIM_COMMAND, Some(shim::MAKE)) => Ok(shim::run(folder)),
+        (SHIM_COMMAND, Some(keeper::KEEP)) => Ok(keeper::run(folder)),
+        (PAUSE_COMMAND, None) => pause::detach(folder),
+        (PAUSE_COMMAND, Some(pause::KEEP)) => pause::run(folder),
+        _ => return None,
+    };
+    Some(done.unwrap_or_else(|error| {
+        telemetry::report(&error.into());
+        ExitCode::FAILURE
+    }))
 }
 
 pub fn run_exec(command: &Exec) -> ExitCode {

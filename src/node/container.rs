@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! kubelet ── writes folder ──► shim (own process, own mount namespace) ── libcontainer ──► container
-//!    ▲                          │ overlay of the image's layers                              │
-//!    │ started, exit (files)    │ log writer  ◄──────────── stdout, stderr ──────────────────┘
-//!    └──────────────────────────┘ waits, then writes how it ended and is gone
+//!    ▲                           │ overlay of the image's layers                             │
+//!    │                           ▼                                                           │
+//!    │ started, exit (files)    keeper (the same process, its memory empty)                  │
+//!    └───────────────────────── log writer  ◄──────────── stdout, stderr ────────────────────┘
+//!                               waits, then writes how it ended and is gone
 //! ```
 //!
 //! The shim outlives the kubelet: after a restart, or a kill, the files of [`Folder`] tell what runs
@@ -14,8 +16,11 @@ pub mod attach;
 pub mod bundle;
 pub mod cgroups;
 mod confined;
+mod ending;
 pub mod exec;
 pub mod frames;
+mod handover;
+pub mod keeper;
 pub mod log;
 pub mod pause;
 pub mod sandbox;
@@ -26,11 +31,13 @@ mod user;
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
-use rustix::fs::{CWD, FileType, Mode};
+use rustix::fs::{CWD, FileType, Mode, OFlags, open};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -66,6 +73,24 @@ pub struct Order {
     /// Where its termination log is empty after a failure, the end of its log speaks.
     #[serde(default)]
     pub falls_back_to_log: bool,
+}
+
+#[cfg(test)]
+impl Order {
+    /// An order for a container that is not made.
+    fn of(folder: &Path) -> Self {
+        Self {
+            id: "it".to_owned(),
+            layers: Vec::new(),
+            log: folder.join("0.log"),
+            state: folder.join("state"),
+            termination_log: None,
+            input: Input::None,
+            terminal: false,
+            stop_signal: None,
+            falls_back_to_log: false,
+        }
+    }
 }
 
 /// Whether a container reads what those who attach to it say.
@@ -134,9 +159,15 @@ impl Folder {
         &self.0
     }
 
-    /// A pipe whose other end the shim holds for as long as it lives.
+    /// A pipe whose other end the shim holds for as long as it keeps the container.
     pub fn alive(&self) -> PathBuf {
         self.0.join("alive")
+    }
+
+    /// The shim's end of that pipe.
+    fn hold(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::CLOEXEC;
+        Ok(open(self.alive(), flags, Mode::empty())?)
     }
 
     /// Writes what the shim needs: its order and the runtime's configuration.
@@ -206,14 +237,14 @@ impl Folder {
     }
 
     /// Whether its shim is alive. A shim that died without a word (killed, out of memory) leaves
-    /// neither an exit nor a process.
+    /// neither an exit nor a process, and nobody at the other end of its pipe.
     pub fn is_kept(&self) -> bool {
-        let pid = self.started().map_or(0, |started| started.shim);
-        pid > 0
-            && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| {
-                let path = self.0.as_os_str().as_encoded_bytes();
-                line.windows(path.len()).any(|part| part == path)
-            })
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let is_held = || {
+            let pipe = open(self.alive(), flags, Mode::empty())?;
+            rustix::io::read(&pipe, &mut [0])
+        };
+        self.started().is_some() && is_held() == Err(Errno::AGAIN)
     }
 }
 
@@ -254,4 +285,41 @@ fn start_ticks(pid: i32) -> Option<u64> {
     // The command's name stands in parentheses and may hold anything.
     let after = stat.rsplit_once(')')?.1;
     after.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_kept_while_its_shim_holds_the_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::new(folder.path().join("app-0"));
+        assert!(!folder.is_kept());
+        let order = Order::of(folder.path());
+        folder
+            .write(&order, &oci_spec::runtime::Spec::default())
+            .unwrap();
+        let started = Started {
+            shim: 1,
+            pid: 2,
+            start_ticks: 3,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        put(&folder.path().join("started.json"), &started).unwrap();
+        // The kubelet's own end does not count.
+        let waits = open(
+            folder.alive(),
+            OFlags::RDONLY | OFlags::NONBLOCK,
+            Mode::empty(),
+        )
+        .unwrap();
+        assert!(!folder.is_kept());
+        let held = folder.hold().unwrap();
+        assert!(folder.is_kept());
+        assert!(folder.is_kept());
+        drop(held);
+        assert!(!folder.is_kept());
+        drop(waits);
+    }
 }

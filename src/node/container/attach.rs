@@ -5,7 +5,7 @@
 //! takes nothing for a while is let go, so that the container is not held up.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -48,7 +48,10 @@ pub fn listen(folder: &Path) -> io::Result<UnixListener> {
     let _left_by_a_refusal = std::fs::remove_file(SOCKET);
     let listener = UnixListener::bind(SOCKET);
     std::env::set_current_dir("/")?;
-    listener
+    let listener = listener?;
+    // Who has left again before he was taken in must not be waited for.
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Everybody who listens to a container.
@@ -60,7 +63,8 @@ impl Audience {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self, channel: u8, bytes: &[u8]) {
+    /// Everybody hears what the container said.
+    pub fn tell(&self, channel: u8, bytes: &[u8]) {
         self.all().retain(|voice| {
             let told = voice.say(channel, bytes).is_ok();
             if !told {
@@ -79,31 +83,6 @@ impl Audience {
     fn leave(&self, gone: &Voice) {
         gone.hang_up();
         self.all().retain(|voice| !voice.is(gone));
-    }
-
-    /// A stream that everybody hears while it is read.
-    pub fn hearing(&self, channel: u8, from: File) -> Overheard {
-        Overheard {
-            from,
-            channel,
-            audience: self.clone(),
-        }
-    }
-}
-
-pub struct Overheard {
-    from: File,
-    channel: u8,
-    audience: Audience,
-}
-
-impl Read for Overheard {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.from.read(buffer)?;
-        if let Some(said) = buffer.get(..length).filter(|said| !said.is_empty()) {
-            self.audience.tell(self.channel, said);
-        }
-        Ok(length)
     }
 }
 
@@ -171,21 +150,17 @@ impl Ear {
     }
 }
 
-/// Takes in everybody who comes, until the process ends.
-pub fn welcome(listener: UnixListener, audience: Audience, ear: Ear) {
-    std::thread::spawn(move || {
-        for socket in listener.incoming().flatten() {
-            let Ok(writing) = socket.try_clone() else {
-                continue;
-            };
-            let _slower_is_fine = writing.set_write_timeout(Some(PATIENCE));
-            let voice = Voice::new(writing);
-            audience.all().push(voice.clone());
-            let (audience, ear) = (audience.clone(), ear.clone());
-            std::thread::spawn(move || {
-                ear.hear(&socket);
-                audience.leave(&voice);
-            });
-        }
+/// Takes in one who has come; he is listened to in a thread of his own until he leaves.
+pub fn welcome(listener: &UnixListener, audience: &Audience, ear: &Ear) -> io::Result<()> {
+    let (socket, _) = listener.accept()?;
+    let writing = socket.try_clone()?;
+    let _slower_is_fine = writing.set_write_timeout(Some(PATIENCE));
+    let voice = Voice::new(writing);
+    audience.all().push(voice.clone());
+    let (audience, ear) = (audience.clone(), ear.clone());
+    let heard = std::thread::Builder::new().spawn(move || {
+        ear.hear(&socket);
+        audience.leave(&voice);
     });
+    heard.map(drop)
 }

@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use super::confined::Confined;
 use super::frames::{self, Pumps, Voice};
-use super::{EXEC_COMMAND, Folder, get, put, shim, terminal};
+use super::{EXEC_COMMAND, Folder, ending, get, put, shim, terminal};
 use crate::serve::nodes::channel;
 
 /// A pipe that can be written to takes so much without blocking.
@@ -166,7 +166,7 @@ fn keep(folder: &Path, ask: &Ask, voice: &Voice, reading: UnixStream) -> anyhow:
         // Nobody is left to tell anything to.
         std::process::exit(0);
     });
-    let code = shim::wait(pid)?;
+    let code = ending::wait(pid)?;
     pumps.finish();
     Ok(code)
 }

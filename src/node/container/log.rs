@@ -16,10 +16,8 @@
 mod reader;
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
 
@@ -31,17 +29,11 @@ pub const FILES_MAX: u32 = 5;
 /// A longer line is written in parts, as the CRI says.
 const LINE_BYTES_MAX: usize = 16 << 10;
 const CHUNK_BYTES: usize = 256 << 10;
-/// A buffer grows to a chunk only where a container writes much: most say little, and there is one
-/// for each stream of each.
-const FIRST_BYTES: usize = 4 << 10;
 /// Where a file says how many whole lines of its log stand in files before it.
 const BEFORE: &std::ffi::CStr = c"user.bayplan.before";
 
 /// Writes both streams of a container into one file.
-#[derive(Clone)]
-pub struct Writer(Arc<Mutex<Files>>);
-
-struct Files {
+pub struct Writer {
     path: PathBuf,
     file: BufWriter<File>,
     bytes: u64,
@@ -49,60 +41,38 @@ struct Files {
     lines: Option<u64>,
 }
 
+/// One stream of a container.
+pub struct Stream {
+    name: &'static str,
+    /// A line whose end has not come yet.
+    begun: Vec<u8>,
+}
+
+impl Stream {
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            begun: Vec::new(),
+        }
+    }
+}
+
 impl Writer {
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        Ok(Self(Arc::new(Mutex::new(Files::open(path.to_path_buf())?))))
-    }
-
-    /// Copies until the stream ends.
-    pub fn follow(&self, stream: &'static str, from: impl Read + Send + 'static) -> JoinHandle<()> {
-        let files = Arc::clone(&self.0);
-        std::thread::spawn(move || copy(stream, from, &files))
-    }
-}
-
-fn copy(stream: &str, mut from: impl Read, files: &Mutex<Files>) {
-    let mut buffer = vec![0; FIRST_BYTES];
-    let mut begun = Vec::new();
-    loop {
-        let length = match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => break,
-        };
-        let chunk = buffer.get(..length).unwrap_or_default();
-        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk loses lines, never the container.
-        let _lost = files.take(stream, chunk, &mut begun);
-        drop(files);
-        if length == buffer.len() && length < CHUNK_BYTES {
-            buffer = vec![0; CHUNK_BYTES.min(2 * length)];
-        }
-    }
-    if !begun.is_empty() {
-        let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-        let _lost = files.write(stream, false, &begun);
-        let _lost = files.file.flush();
-    }
-}
-
-impl Files {
-    fn open(path: PathBuf) -> io::Result<Self> {
-        let file = File::options().create(true).append(true).open(&path)?;
+        let file = File::options().create(true).append(true).open(path)?;
         let bytes = file.metadata()?.len();
         let lines = (bytes == 0).then_some(0);
-        let files = Self {
-            path,
+        let writer = Self {
+            path: path.to_path_buf(),
             file: BufWriter::with_capacity(CHUNK_BYTES, file),
             bytes,
             lines,
         };
-        files.number();
-        Ok(files)
+        writer.number();
+        Ok(writer)
     }
 
     /// Not every file system keeps it; then a reader does not learn how many lines it missed.
@@ -114,9 +84,10 @@ impl Files {
         }
     }
 
-    /// Writes what was read at once, under one time. `begun` is a line whose end has not come yet.
-    fn take(&mut self, stream: &str, chunk: &[u8], begun: &mut Vec<u8>) -> io::Result<()> {
-        let head = head(stream);
+    /// Writes what was read at once, under one time.
+    pub fn take(&mut self, stream: &mut Stream, chunk: &[u8]) -> io::Result<()> {
+        let head = head(stream.name);
+        let begun = &mut stream.begun;
         let mut written = Ok(());
         let mut rest = chunk;
         while !rest.is_empty() {
@@ -144,8 +115,13 @@ impl Files {
         written.and(self.file.flush())
     }
 
-    fn write(&mut self, stream: &str, is_whole: bool, line: &[u8]) -> io::Result<()> {
-        self.put(&head(stream), is_whole, line)
+    /// The stream has ended, be it within a line.
+    pub fn end(&mut self, stream: &Stream) -> io::Result<()> {
+        if stream.begun.is_empty() {
+            return Ok(());
+        }
+        self.put(&head(stream.name), false, &stream.begun)?;
+        self.file.flush()
     }
 
     fn put(&mut self, head: &str, is_whole: bool, line: &[u8]) -> io::Result<()> {
@@ -205,12 +181,16 @@ mod tests {
     use super::*;
     use crate::k8s::dropped;
 
+    fn write(files: &mut Writer, stream: &str, is_whole: bool, line: &[u8]) {
+        files.put(&head(stream), is_whole, line).unwrap();
+    }
+
     fn written(lines: &[(&str, bool, &str)]) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.log");
-        let mut files = Files::open(path.clone()).unwrap();
+        let mut files = Writer::open(&path).unwrap();
         for (stream, whole, line) in lines {
-            files.write(stream, *whole, line.as_bytes()).unwrap();
+            write(&mut files, stream, *whole, line.as_bytes());
         }
         files.file.flush().unwrap();
         (folder, path)
@@ -238,8 +218,8 @@ mod tests {
         };
         let mut reader = Reader::open(&path, query).unwrap();
         assert_eq!(reader.backlog().unwrap(), b"two\n");
-        let mut files = Files::open(path).unwrap();
-        files.write("stdout", true, b"three").unwrap();
+        let mut files = Writer::open(&path).unwrap();
+        write(&mut files, "stdout", true, b"three");
         files.file.flush().unwrap();
         assert_eq!(reader.news().unwrap(), b"three\n");
     }
@@ -249,9 +229,9 @@ mod tests {
         let (_folder, path) = written(&[("stdout", true, "first")]);
         let mut reader = Reader::open(&path, Query::default()).unwrap();
         reader.backlog().unwrap();
-        let mut files = Files::open(path.clone()).unwrap();
+        let mut files = Writer::open(&path).unwrap();
         files.bytes = FILE_BYTES_MAX;
-        files.write("stdout", true, b"second").unwrap();
+        write(&mut files, "stdout", true, b"second");
         files.file.flush().unwrap();
         assert!(numbered(&path, 1).exists());
         assert_eq!(reader.news().unwrap(), b"second\n");
@@ -260,7 +240,7 @@ mod tests {
         // Twice rotated before the reader looks again: nothing between is left out.
         for line in ["third", "fourth", "fifth"] {
             files.bytes = FILE_BYTES_MAX;
-            files.write("stdout", true, line.as_bytes()).unwrap();
+            write(&mut files, "stdout", true, line.as_bytes());
         }
         files.file.flush().unwrap();
         assert_eq!(reader.news().unwrap(), b"third\nfourth\nfifth\n");
@@ -271,13 +251,13 @@ mod tests {
         let (_folder, path) = written(&[("stdout", true, "first")]);
         let mut slow = Reader::open(&path, Query::default()).unwrap();
         assert_eq!(slow.backlog().unwrap(), b"first\n");
-        let mut files = Files::open(path.clone()).unwrap();
+        let mut files = Writer::open(&path).unwrap();
         files.lines = Some(1);
         for number in 2..=12 {
             files.bytes = FILE_BYTES_MAX;
             let parts = [(false, "line "), (true, &*number.to_string())];
             for (is_whole, text) in parts {
-                files.write("stdout", is_whole, text.as_bytes()).unwrap();
+                write(&mut files, "stdout", is_whole, text.as_bytes());
             }
         }
         files.file.flush().unwrap();
@@ -306,11 +286,11 @@ mod tests {
     fn a_reader_holds_what_it_has_begun_to_read() {
         let (_folder, path) = written(&[("stdout", true, "first")]);
         let mut reader = Reader::open(&path, Query::default()).unwrap();
-        let mut files = Files::open(path).unwrap();
+        let mut files = Writer::open(&path).unwrap();
         for number in 2..=5 {
             files.bytes = FILE_BYTES_MAX;
             let line = number.to_string();
-            files.write("stdout", true, line.as_bytes()).unwrap();
+            write(&mut files, "stdout", true, line.as_bytes());
         }
         files.file.flush().unwrap();
         assert_eq!(reader.backlog().unwrap(), b"first\n");
@@ -325,21 +305,15 @@ mod tests {
         for size in [1, 7, LINE_BYTES_MAX, CHUNK_BYTES] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("0.log");
-            let files = Mutex::new(Files::open(path.clone()).unwrap());
-            copy("stdout", Chopped(text.as_bytes(), size), &files);
+            let mut files = Writer::open(&path).unwrap();
+            let mut stream = Stream::new("stdout");
+            for chunk in text.as_bytes().chunks(size) {
+                files.take(&mut stream, chunk).unwrap();
+            }
+            files.end(&stream).unwrap();
             let mut reader = Reader::open(&path, Query::default()).unwrap();
             let read = reader.backlog().unwrap();
             assert_eq!(read, text.as_bytes(), "{size}");
-        }
-    }
-
-    /// Gives so many bytes a read.
-    struct Chopped<'a>(&'a [u8], usize);
-
-    impl Read for Chopped<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let length = self.1.min(buffer.len());
-            self.0.read(&mut buffer[..length])
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{self, SigSet};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -19,9 +20,11 @@ use rustix::process::{
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{PAUSE_COMMAND, get, put, start_ticks};
+
+/// The step of the hidden command that cares for the dead.
+pub const KEEP: &str = "--keep";
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -72,7 +75,7 @@ pub fn detach(folder: &Path) -> io::Result<ExitCode> {
     unshare(CloneFlags::CLONE_NEWPID)?;
     let mut child = Command::new("/proc/self/exe")
         .arg(PAUSE_COMMAND)
-        .arg("--keep")
+        .arg(KEEP)
         .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -90,21 +93,17 @@ pub fn detach(folder: &Path) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Entry point of the hidden command with `--keep`: cares for the dead until it is killed.
+/// Entry point of the hidden command with [`KEEP`]: cares for the dead until it is killed.
 pub fn run(folder: &Path) -> io::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    let inside = runtime.enter();
-    let mut deaths = signal(SignalKind::child())?;
-    drop(inside);
+    let mut deaths = SigSet::empty();
+    deaths.add(signal::Signal::SIGCHLD);
+    // A signal that is held back waits, so that none is missed between the looks.
+    deaths.thread_block()?;
     strip(folder)?;
-    runtime.block_on(async {
-        loop {
-            while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
-            deaths.recv().await;
-        }
-    })
+    loop {
+        while matches!(wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+        deaths.wait()?;
+    }
 }
 
 /// Takes everything away from this process that it does not need, which is everything.

@@ -1,4 +1,4 @@
-//! The process that makes one container, keeps its log and waits for its end.
+//! The process that makes one container, and then becomes its [`keeper`].
 //!
 //! It has one thread until the container runs: namespaces are entered by thread, and the runtime
 //! forks. It never speaks to the cluster; its whole world is the container's [`Folder`].
@@ -13,53 +13,40 @@ use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sched::{CloneFlags, unshare};
 use oci_spec::runtime::Spec;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, ResolveFlags, mkdirat, open, openat2};
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, getpid, pidfd_open, pidfd_send_signal,
-    waitpid,
-};
+use rustix::process::getpid;
 
-use super::attach::{self, Audience, Ear};
 use super::confined::Confined;
-use super::log::{Query, Reader, Writer};
-use super::{Exit, Folder, Input, Order, Started, get, put, start_ticks, terminal};
-use crate::serve::nodes::channel;
+use super::handover::{Charge, Streams};
+use super::log::Writer;
+use super::{
+    Folder, Input, Order, Started, attach, ending, get, keeper, put, start_ticks, terminal,
+};
 use crate::stdx::clock;
 
-/// The kubelet reads no more of a termination message.
-const MESSAGE_BYTES_MAX: usize = 4096;
-/// The same where the log speaks instead (`pkg/kubelet/container`).
-const FALLBACK_LINES_MAX: usize = 80;
-const FALLBACK_BYTES_MAX: usize = 2048;
-/// The kernel needs a moment to end a killed process.
-const KILLED: Timespec = Timespec {
-    tv_sec: 1,
-    tv_nsec: 0,
-};
-const KILL_ROUNDS_MAX: u32 = 100;
+/// The step of the hidden command that makes the container.
+pub const MAKE: &str = "--make";
 
-/// Entry point of the hidden command, with `--keep`: keeps the container of this folder until it
-/// has ended.
+/// Entry point of the hidden command with [`MAKE`]: makes the container of this folder and keeps it until
+/// it has ended.
 pub fn run(folder: &Path) -> ExitCode {
-    let folder = Folder::new(folder.to_path_buf());
-    let _until_the_end = match usual_signals() {
-        Ok(kept) => kept,
-        Err(error) => return finish(&folder, &refusal(&error.into())),
+    let refuse = |error: anyhow::Error| {
+        let folder = Folder::new(folder.to_path_buf());
+        ending::tell(&folder, &ending::refusal(&error))
     };
-    // Held until how it ended is written: its end is what the kubelet waits for.
-    let _alive = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(folder.alive());
-    match keep(&folder) {
-        Ok(exit) => finish(&folder, &exit),
-        Err(error) => finish(&folder, &refusal(&error)),
-    }
+    let _until_it_is_kept = match usual_signals() {
+        Ok(kept) => kept,
+        Err(error) => return refuse(error.into()),
+    };
+    let charge = match make(folder) {
+        Ok(charge) => charge,
+        Err(error) => return refuse(error),
+    };
+    keeper::begin(folder, charge)
 }
 
 /// A shim stands on its own: its parent ends at once, so that init adopts it. What the parent was
@@ -72,53 +59,45 @@ pub fn detach(folder: &Path) -> io::Result<ExitCode> {
     let mut command = std::process::Command::new("/proc/self/exe");
     command
         .arg(super::SHIM_COMMAND)
-        .arg("--keep")
+        .arg(MAKE)
         .arg(folder)
         .process_group(0);
     command.spawn()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn finish(folder: &Folder, exit: &Exit) -> ExitCode {
-    match put(&folder.path().join("exit.json"), exit) {
-        Ok(()) => ExitCode::SUCCESS,
+fn make(path: &Path) -> anyhow::Result<Charge> {
+    let folder = Folder::new(path.to_path_buf());
+    let order = folder.order()?;
+    mount_image(path, &order)?;
+    // The runtime only enters it; containerd's makes it. What stands in the way, the runtime tells.
+    let _in_the_way = make_working_folder(path);
+    let alive = folder.hold()?;
+    let joining = attach::listen(path)?;
+    // It is there when the container is said to run.
+    drop(Writer::open(&order.log)?);
+    let (mut container, streams) = create(path, &order)?;
+    match start(&folder, &mut container) {
+        Ok(pid) => Ok(Charge {
+            pid,
+            alive,
+            joining,
+            streams,
+        }),
         Err(error) => {
-            tracing::error!(%error, "how the container ended cannot be written");
-            ExitCode::FAILURE
+            let _gone_anyway = container.delete(true);
+            Err(error)
         }
     }
 }
 
-/// What containerd says of a command that is not there is a start error with code 128.
-fn refusal(error: &anyhow::Error) -> Exit {
-    Exit {
-        code: 128,
-        out_of_memory: false,
-        at: clock::now(),
-        error: Some(format!("{error:#}")),
-        message: String::new(),
-    }
-}
-
-fn keep(folder: &Folder) -> anyhow::Result<Exit> {
-    let order = folder.order()?;
-    let _alive = fs::File::options()
-        .read(true)
-        .write(true)
-        .open(folder.alive())?;
-    mount_image(folder.path(), &order)?;
-    // The runtime only enters it; containerd's makes it. What stands in the way, the runtime tells.
-    let _in_the_way = make_working_folder(folder.path());
-    let joining = attach::listen(folder.path())?;
-    let (mut container, streams) = create(folder.path(), &order)?;
+/// The container's first process.
+fn start(folder: &Folder, container: &mut Container) -> anyhow::Result<i32> {
     let pid = container
         .pid()
         .map(nix::unistd::Pid::as_raw)
         .ok_or_else(|| anyhow::anyhow!("the runtime made no process"))?;
-    if let Err(error) = container.start() {
-        let _gone_anyway = container.delete(true);
-        return Err(error.into());
-    }
+    container.start()?;
     let started = Started {
         shim: getpid().as_raw_nonzero().get(),
         pid,
@@ -126,31 +105,7 @@ fn keep(folder: &Folder) -> anyhow::Result<Exit> {
         at: clock::now(),
     };
     put(&folder.path().join("started.json"), &started)?;
-    let log = Writer::open(&order.log)?;
-    let audience = Audience::default();
-    let writers = streams
-        .outputs
-        .into_iter()
-        .map(|(name, channel, from)| log.follow(name, audience.hearing(channel, from)));
-    let writers: Vec<_> = writers.collect();
-    let ear = Ear::new(&order, streams.stdin, streams.terminal);
-    attach::welcome(joining, audience.clone(), ear);
-    let code = wait(pid)?;
-    let at = clock::now();
-    kill_rest(&order.id);
-    for writer in writers {
-        let _wrote_all = writer.join();
-    }
-    audience.dismiss();
-    let exit = Exit {
-        code,
-        out_of_memory: ran_out_of_memory(&order.id),
-        at,
-        error: None,
-        message: message(&order, code),
-    };
-    container.delete(true)?;
-    Ok(exit)
+    Ok(pid)
 }
 
 /// The image's layers and a writable one on top, seen by this process and its container alone.
@@ -192,14 +147,6 @@ fn mount_image(folder: &Path, order: &Order) -> anyhow::Result<()> {
     )?;
     std::env::set_current_dir("/")?;
     Ok(())
-}
-
-/// This side of a container's streams.
-struct Streams {
-    stdin: Option<File>,
-    terminal: Option<File>,
-    /// Their names in the log, their channels.
-    outputs: Vec<(&'static str, u8, File)>,
 }
 
 /// The working folder, where the image has none. Links of the image lead inside it, not out.
@@ -269,15 +216,7 @@ fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> 
         let _gone = fs::remove_file(socket);
         let container = built?;
         let terminal = File::from(terminal::receive(&listener)?);
-        let reads = order.input != Input::None;
-        let stdin = reads.then(|| terminal.try_clone()).transpose()?;
-        let output = terminal.try_clone()?;
-        let streams = Streams {
-            stdin,
-            terminal: Some(terminal),
-            outputs: vec![("stdout", channel::STDOUT, output)],
-        };
-        return Ok((container, streams));
+        return Ok((container, Streams::Terminal(terminal)));
     }
     let (output, stdout) = pipe_with(PipeFlags::CLOEXEC)?;
     let (errors, stderr) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -295,13 +234,10 @@ fn create(folder: &Path, order: &Order) -> anyhow::Result<(Container, Streams)> 
         .with_systemd(false)
         .with_detach(false)
         .build()?;
-    let streams = Streams {
+    let streams = Streams::Pipes {
         stdin,
-        terminal: None,
-        outputs: vec![
-            ("stdout", channel::STDOUT, File::from(output)),
-            ("stderr", channel::STDERR, File::from(errors)),
-        ],
+        stdout: File::from(output),
+        stderr: File::from(errors),
     };
     Ok((container, streams))
 }
@@ -325,89 +261,4 @@ pub(super) fn usual_signals() -> io::Result<impl Drop> {
     }
     drop(inside);
     Ok(runtime)
-}
-
-/// Waits for the container's first process, which is a child of this one.
-pub(super) fn wait(pid: i32) -> io::Result<i32> {
-    loop {
-        match waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
-            Ok(Some((_, status))) => return Ok(code_of(status)),
-            Ok(None) | Err(rustix::io::Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-}
-
-/// Where a container has no processes of its own, those that it started outlive its first one, and
-/// would hold its log open.
-fn kill_rest(id: &str) {
-    let group = super::cgroups::of(id);
-    let lists = [
-        format!("/sys/fs/cgroup/pids/{group}/cgroup.procs"),
-        format!("/sys/fs/cgroup/{group}/cgroup.procs"),
-    ];
-    // Those that are killed may have started others meanwhile.
-    for _round in 0..KILL_ROUNDS_MAX {
-        let texts = lists.iter().map(fs::read_to_string);
-        let text: String = texts.filter_map(Result::ok).collect();
-        let left = text.lines().filter_map(|line| line.parse().ok());
-        let left = left.filter_map(Pid::from_raw);
-        let left = left.filter_map(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-        let left: Vec<_> = left.collect();
-        if left.is_empty() {
-            return;
-        }
-        for process in &left {
-            let _gone_meanwhile = pidfd_send_signal(process, Signal::KILL);
-        }
-        for process in &left {
-            let _ended_or_stuck = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&KILLED));
-        }
-    }
-}
-
-fn code_of(status: WaitStatus) -> i32 {
-    let killed = status.terminating_signal().map(|signal| 128 + signal);
-    status.exit_status().or(killed).unwrap_or(255)
-}
-
-/// Whether the kernel killed something of this container for memory, on v1 and v2 machines.
-fn ran_out_of_memory(id: &str) -> bool {
-    let counts = [
-        format!(
-            "/sys/fs/cgroup/memory/{}/memory.oom_control",
-            super::cgroups::of(id)
-        ),
-        format!("/sys/fs/cgroup/{}/memory.events", super::cgroups::of(id)),
-    ];
-    counts.iter().any(|path| {
-        fs::read_to_string(path).is_ok_and(|text| {
-            text.lines()
-                .filter_map(|line| line.strip_prefix("oom_kill "))
-                .any(|count| count.trim() != "0")
-        })
-    })
-}
-
-fn message(order: &Order, code: i32) -> String {
-    let path = order.termination_log.as_deref();
-    let bytes = path
-        .and_then(|path| fs::read(path).ok())
-        .unwrap_or_default();
-    if bytes.is_empty() && order.falls_back_to_log && code != 0 {
-        return last_lines(&order.log);
-    }
-    let end = bytes.len().saturating_sub(MESSAGE_BYTES_MAX);
-    String::from_utf8_lossy(bytes.get(end..).unwrap_or_default()).into_owned()
-}
-
-fn last_lines(log: &Path) -> String {
-    let query = Query {
-        tail: Some(FALLBACK_LINES_MAX),
-        ..Query::default()
-    };
-    let said = Reader::open(log, query).and_then(|mut reader| reader.backlog());
-    let said = said.unwrap_or_default();
-    let end = said.len().saturating_sub(FALLBACK_BYTES_MAX);
-    String::from_utf8_lossy(said.get(end..).unwrap_or_default()).into_owned()
 }

@@ -26,8 +26,11 @@ const AFTER_KILL: Duration = Duration::from_secs(10);
 impl Worker {
     /// Stops everything, tells the last status, frees what the pod had, and lets its object go.
     pub(super) async fn stop(&mut self, object: &PodObject) {
-        let seconds = object.metadata.deletion_grace_period_seconds.unwrap_or(30);
-        let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(GRACE));
+        let asked = object.metadata.deletion_grace_period_seconds;
+        let asked = asked.and_then(|seconds| u64::try_from(seconds).ok());
+        // One that was deleted without grace is gone from the API and says only what it wanted itself
+        // (`calculateEffectiveGracePeriod`, `pkg/kubelet/pod_workers.go`).
+        let grace = asked.map_or_else(|| grace(object), Duration::from_secs);
         let deadline = Instant::now() + grace;
         self.stop_all(object, deadline, false).await;
         self.stop_all(object, deadline, true).await;
