@@ -49,6 +49,9 @@ pub struct Progress {
     pub clock: Clock,
     /// What was done, in order.
     pub steps: Vec<String>,
+    /// Its controllers and its scheduler have looked at everything once; until then its time stands
+    /// still, and orders wait.
+    pub is_ready: bool,
 }
 
 /// What can be asked of a rehearsal beside what its API does.
@@ -130,7 +133,7 @@ impl Session {
             return Err(Notice::settings("there are no nodes to rehearse on"));
         }
         let forking = source.clone();
-        let fork = tokio::task::spawn_blocking(move || Fork::of(&forking, options, gaps))
+        let fork = tokio::task::spawn_blocking(move || Fork::begun(&forking, options, gaps))
             .await
             .map_err(|error| Notice::settings(&format!("the fork broke off: {error}")))?;
         tracing::info!(took = ?began.elapsed(), "forked");
@@ -208,6 +211,7 @@ impl Rehearsal {
     }
 
     async fn carry_out(&self, order: Order) -> Result<Option<String>, String> {
+        self.portions(Fork::look).await?;
         let length = match order {
             Order::Rate(rate) => {
                 let mut running = self.shared.lock();
@@ -287,6 +291,7 @@ impl Rehearsal {
 
     /// What came of everything so far.
     pub async fn outcome(&self) -> Result<Outcome, String> {
+        self.portions(Fork::look).await?;
         // A copy is computed with, so that nobody waits.
         self.apart(|shared| {
             let copy = shared.lock().fork.clone();
@@ -370,6 +375,7 @@ impl Running {
             forked_at: self.fork.options().now,
             clock: self.clock,
             steps: self.fork.done(),
+            is_ready: self.fork.is_ready(),
         }
     }
 

@@ -57,6 +57,9 @@ pub struct Fork {
     /// What somebody who works in the fork has begun, and what they did before: see [`live`].
     under: Option<live::Under>,
     taken: Vec<Taken>,
+    /// How many steps of the world its first look at everything may still take; none once it was
+    /// had, and stock was taken.
+    looks_left: usize,
 }
 
 impl Fork {
@@ -64,36 +67,57 @@ impl Fork {
     /// returns; what they did at once belongs to the fork and to no step.
     ///
     /// `not_modelled` is what its reader already knows to be missing.
-    pub fn of(cluster: &Cluster, options: Options, mut not_modelled: Vec<String>) -> Self {
-        let taken = intake::of(cluster, options.seed, options.now);
-        not_modelled.extend(taken.not_modelled);
-        let world = World::rehearse(taken.cluster, options.seed, options.now);
-        Self::over(world, options, not_modelled)
+    pub fn of(cluster: &Cluster, options: Options, not_modelled: Vec<String>) -> Self {
+        let mut fork = Self::begun(cluster, options, not_modelled);
+        fork.make_ready();
+        fork
     }
 
-    /// Rehearses in a world that is there already.
-    pub fn over(mut world: World, options: Options, not_modelled: Vec<String>) -> Self {
+    /// The same before anybody has looked: it can be read, and time stands still. [`Fork::look`]
+    /// makes it ready in portions; whatever is done before that makes it ready first.
+    pub fn begun(cluster: &Cluster, options: Options, mut not_modelled: Vec<String>) -> Self {
+        let taken = intake::of(cluster, options.seed, options.now);
+        not_modelled.extend(taken.not_modelled);
         let now = options.now;
-        for _ in 0..STEPS_AT_ONCE {
-            if !world.step(now).more {
-                break;
-            }
-        }
-        let (before, empty_before) = picture::of(world.cluster());
         Self {
-            ledger: Ledger::of(world.cluster(), now),
+            world: World::rehearse(taken.cluster, options.seed, now),
+            ledger: Ledger::of(&Cluster::default(), now),
             options,
-            world,
             now,
             steps: Vec::new(),
-            before,
-            empty_before,
+            before: Picture::default(),
+            empty_before: Vec::new(),
             not_modelled,
             last: now,
             due: None,
             under: None,
             taken: Vec::new(),
+            looks_left: STEPS_AT_ONCE,
         }
+    }
+
+    /// Whether its controllers and its scheduler have looked at everything once.
+    pub fn is_ready(&self) -> bool {
+        self.looks_left == 0
+    }
+
+    /// A portion of their first look; `Some` once it is over.
+    pub fn look(&mut self) -> Option<()> {
+        if self.is_ready() {
+            return Some(());
+        }
+        let more = self.world.step(self.now).more;
+        self.looks_left = if more { self.looks_left - 1 } else { 0 };
+        if !self.is_ready() {
+            return None;
+        }
+        (self.before, self.empty_before) = picture::of(self.world.cluster());
+        self.ledger = Ledger::of(self.world.cluster(), self.now);
+        Some(())
+    }
+
+    fn make_ready(&mut self) {
+        while self.look().is_none() {}
     }
 
     pub fn cluster(&self) -> &Cluster {
@@ -124,6 +148,7 @@ impl Fork {
 
     /// Takes a step and lets the world run until it has settled.
     pub fn take(&mut self, step: &Step) -> Result<&StepOutcome, StepRefused> {
+        self.make_ready();
         let began = self.now;
         self.last = began;
         let notes = self.act(step)?;
@@ -235,8 +260,11 @@ impl Fork {
     }
 
     /// One step of the world, and time up to the next thing that is due; false where that is not
-    /// before `end`.
+    /// before `end`. Until it is ready time stands still.
     pub fn advance(&mut self, end: Timestamp) -> bool {
+        if self.look().is_none() {
+            return true;
+        }
         let mut at_once = 0;
         loop {
             let step = self.world.step(self.now);

@@ -176,12 +176,15 @@ impl Lab {
     }
 
     fn fork(&self, seed: u64) -> Fork {
-        let options = Options {
+        Fork::of(self.world.cluster(), self.options(seed), Vec::new())
+    }
+
+    fn options(&self, seed: u64) -> Options {
+        Options {
             source: "lab".to_owned(),
             seed,
             now: self.now,
-        };
-        Fork::of(self.world.cluster(), options, Vec::new())
+        }
     }
 }
 
@@ -254,6 +257,22 @@ fn forking_changes_nothing() {
     let outcome = fork.take(&Step::parse("wait 30m", "").unwrap()).unwrap();
     assert_eq!(outcome.effects, super::outcome::Effects::default());
     assert_eq!(uids(fork.cluster()), uids(lab.world.cluster()));
+}
+
+#[test]
+fn what_is_done_before_everybody_has_looked_waits_and_comes_to_the_same() {
+    let lab = Lab::new();
+    let mut begun = Fork::begun(lab.world.cluster(), lab.options(1), Vec::new());
+    assert!(!begun.is_ready());
+    while begun.look().is_none() {}
+    assert_eq!(begun.now(), lab.now);
+    let step = Step::parse("lose rack=r1", "default").unwrap();
+    begun.take(&step).unwrap();
+    let mut hasty = Fork::begun(lab.world.cluster(), lab.options(1), Vec::new());
+    hasty.take(&step).unwrap();
+    let at_once = rehearse(&lab, 1, &["lose rack=r1"]);
+    assert_eq!(begun.outcome(0), at_once);
+    assert_eq!(hasty.outcome(0), at_once);
 }
 
 #[test]

@@ -113,6 +113,7 @@ impl Rehearsing {
         let clock = self.clock_words(now);
         let steps = &self.progress.steps;
         let last = match steps.as_slice() {
+            [] if !self.progress.is_ready => "its controllers look around first".to_owned(),
             [] => "w steps and outcome".to_owned(),
             [only] => format!("1: {only}"),
             [.., last] => format!("{}: {last}", steps.len()),

@@ -33,6 +33,7 @@ fn progress(console: &Console, rate: u32, steps: &[&str]) -> Progress {
     Progress {
         forked_at: console.now,
         clock,
+        is_ready: true,
         steps: steps.iter().map(|step| (*step).to_owned()).collect(),
     }
 }

@@ -64,6 +64,7 @@ impl Named {
 impl Fork {
     /// A client's write, at the fork's present time.
     pub fn handle(&mut self, request: &Request) -> Response {
+        self.make_ready();
         let before = self.concerned(request);
         let response = self.world.handle(request, self.now);
         if !response.is_success() || request.options.dry_run {
@@ -85,6 +86,7 @@ impl Fork {
 
     /// Begins a step without waiting for what comes of it.
     pub fn start(&mut self, step: &Step) -> Result<(), StepRefused> {
+        self.make_ready();
         // What came before belongs to the step before; a refused step leaves it as it was told.
         self.finish();
         self.last = self.now;
@@ -125,6 +127,7 @@ impl Fork {
     /// Everything so far, the step that is under way included, which stays under way.
     pub fn so_far(&self, grace_s: u64) -> Outcome {
         let mut copy = self.clone();
+        copy.make_ready();
         copy.finish();
         copy.outcome(grace_s)
     }
